@@ -1,0 +1,30 @@
+# The two commands of the README are `go run ./cmd/tocsin drill` and `make test`.
+# RACE=-race turns the race detector on, as CI does.
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+RACE ?=
+GOTEST = go test $(RACE) -timeout 20m
+
+.PHONY: test build bench fuzz lint
+test:
+	$(GOTEST) ./...
+	cd interop && $(GOTEST) ./...
+
+build:
+	go build -trimpath -o tocsin ./cmd/tocsin
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	go vet ./...
+	$(STATICCHECK) ./...
+	cd interop && go vet ./...
+
+# Each fuzz target for a few seconds: FUZZTIME=1m make fuzz for longer.
+FUZZTIME ?= 3s
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
