@@ -1,0 +1,130 @@
+package ctlog
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// Cursor is how far a log was read, in a form that can be stored (JSON, about 5 KB at most). The zero value is that of
+// a log never read. A Cursor must be stored in the same transaction as what was found in the entries before it.
+type Cursor struct {
+	// Begun is set once the start was chosen.
+	Begun bool `json:"begun,omitempty"`
+	// Start is the index of the first entry that was read.
+	Start uint64 `json:"start"`
+	// Size is the position: the number of entries before the next to read. Hashes is the compact range over them.
+	Size   uint64 `json:"size"`
+	Hashes []Hash `json:"hashes,omitempty"`
+	// Verified is the last head whose root was recomputed; VerifiedHashes is the compact range at its size.
+	Verified       Head   `json:"verified"`
+	VerifiedHashes []Hash `json:"verified_hashes,omitempty"`
+	// Target is the head that is being read up to; entries between Verified and Size hang on its root.
+	Target Head `json:"target,omitzero"`
+}
+
+// Start says where to begin with a log that was never read. The zero value is now.
+type Start struct {
+	// Zero starts at the first entry of the log.
+	Zero bool
+	// Since, when not zero, starts at a place that has every entry with this timestamp or a later one behind it.
+	// Timestamps are not monotone: a log may merge an entry up to its maximum merge delay late, so reading starts
+	// that much earlier.
+	Since time.Time
+}
+
+// Delivery is what a [Tailer] hands over. It is valid until Deliver returns.
+type Delivery struct {
+	// Entries follow each other without a gap. There may be none: a cursor moved back, or only a head was verified.
+	Entries []Entry
+	// Cursor is the position after Entries.
+	Cursor Cursor
+	// Head is the signed head that is being read up to. Its tree is verified when Cursor.Verified is this head.
+	Head Head
+}
+
+// TailOptions for a [Tailer]. Deliver is required.
+type TailOptions struct {
+	// From applies when the cursor is zero.
+	From Start
+	// Poll is the time between looks at the head of a log that was read to its end; default 15 s.
+	Poll time.Duration
+	// Deliver takes entries. The receiver stores what it found together with the cursor, in one transaction. Entries
+	// may come again after an error, a restart or a fault. When it returns an error the same delivery is made again,
+	// later; in Once mode the tailer ends with that error.
+	Deliver func(context.Context, *Delivery) error
+	// Fault is told about each fault once; may be nil. It must not block for long.
+	Fault func(Fault)
+	// Once makes Run return as soon as the head that was current at its start is verified, or cannot be.
+	Once bool
+	// Attempts is how often one request is tried before the tailer turns to the head again (in Once mode: gives up);
+	// default 6, which with the waits between takes about half a minute.
+	Attempts int
+	Logger   *slog.Logger // nil discards
+}
+
+// FaultKind names a kind of fault; stable, for JSON.
+type FaultKind = string
+
+// The kinds of faults.
+const (
+	BadSignature FaultKind = "bad-signature" // a head was not signed by the log's key
+	WrongRoot    FaultKind = "wrong-root"    // the entries do not hash to the signed root
+	Forked       FaultKind = "forked"        // two signed heads contradict each other
+	Inconsistent FaultKind = "inconsistent"  // the log gives no valid consistency proof between two heads
+	BadTile      FaultKind = "bad-tile"      // a full tile without 256 entries, again and again
+	Withheld     FaultKind = "withheld"      // a signed head whose entries are not served, for long
+	FalseTime    FaultKind = "false-time"    // an entry is later than the head that covers it
+	FalseFinal   FaultKind = "false-final"   // the list's final head of a read-only log contradicts the log
+)
+
+// Fault is something that a log did wrong, with evidence that stands without us.
+type Fault struct {
+	Kind    FaultKind `json:"kind"`
+	Log     Hash      `json:"log"` // log id
+	LogName string    `json:"log_name"`
+	// Text is one sentence for people, bounded, free of control characters.
+	Text string    `json:"text"`
+	At   time.Time `json:"at"`
+	// Evidence holds heads as the log sent them, proofs and hashes; see the Evidence type.
+	Evidence json.RawMessage `json:"evidence"`
+}
+
+// Evidence is the JSON in [Fault.Evidence].
+type Evidence struct {
+	// Heads are the heads concerned as the log sent them. Key is the log's public key.
+	Heads []string `json:"heads,omitempty"`
+	Key   []byte   `json:"key"`
+	// From and To are the range of entries concerned: From inside, To outside.
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// Want is the root that was signed, Got the root that was computed.
+	Want  *Hash  `json:"want,omitempty"`
+	Got   *Hash  `json:"got,omitempty"`
+	Proof []Hash `json:"proof,omitempty"`
+}
+
+// Status is a snapshot of a [Tailer].
+type Status struct {
+	// State is one of "starting", "live", "behind", "unreachable", "faulty" and "closed" (a read-only log that was
+	// read to its proven final head).
+	State string
+	// Head is the newest head seen; zero before the first.
+	Head Head
+	// Start is the index of the first entry read, Position that of the next one, Verified the size of the last head
+	// whose root was recomputed.
+	Start, Position, Verified uint64
+	// VerifiedAt is when that happened; zero if not since the start of the program.
+	VerifiedAt time.Time
+	// Rate is entries per second read recently; Growth entries per second by which the log grows.
+	Rate, Growth float64
+	// CatchUp is the projected time until the log is read to its end; 0 when it is, negative when never at this rate.
+	CatchUp time.Duration
+	// LastError is bounded text; "" when the last request went well.
+	LastError   string
+	LastErrorAt time.Time
+	Faults      int
+	// Note says something about the start that people should know, or is "".
+	Note string
+}
