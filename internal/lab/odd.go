@@ -4,12 +4,12 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
 )
 
-// careless sets the stage of the scenarios about odd certificates: one owner, one chosen CA, one careless one.
-func careless(w *World) (s *stage, chosen, other *ca.Authority, keys ownKeys) {
-	s = newStage(w)
-	chosen = s.authority("Chosen Root CA", "Chosen TLS CA 1", "Chosen Trust", "US", ca.P256)
-	other = s.authority("Careless Root CA", "Careless CA 7", "Careless Trust", "ZZ", ca.P256)
-	keys = s.ownKeys(3)
+// careless sets the stage of the scenarios about odd certificates: one owner with renewals, and a careless CA.
+func careless(w *World) (*stage, *ca.Authority) {
+	s := newStage(w)
+	chosen := s.authority("Chosen Root CA", "Chosen TLS CA 1", "Chosen Trust", "US", ca.P256)
+	other := s.authority("Careless Root CA", "Careless CA 7", "Careless Trust", "ZZ", ca.P256)
+	keys := s.ownKeys(3)
 	s.watch(guard{
 		name: "edge", owner: "net-team", networks: []string{"192.0.2.0/24", "2001:db8:77::/48"}, names: []string{"example.org"},
 		issuer: chosen, keys: keys, surprise: "alarm",
@@ -18,14 +18,14 @@ func careless(w *World) (s *stage, chosen, other *ca.Authority, keys ownKeys) {
 		l.CN = "www.example.org"
 		l.DNS = []string{"www.example.org"}
 	})
-	return s, chosen, other, keys
+	return s, other
 }
 
 const carelessCA = "Careless CA 7"
 
 // ipAsText: an address is an address also where a CA writes it as text.
 func ipAsText(w *World) (*Plan, error) {
-	s, _, a, _ := careless(w)
+	s, a := careless(w)
 	s.rings("text in dNSName", RuleIssuer, carelessCA, a, ca.Leaf{CN: "text.example", DNS: []string{"192.0.2.77"}})
 	s.rings("text in the common name", RuleIssuer, carelessCA, a, ca.Leaf{CN: "192.0.2.78"})
 	s.rings("IPv6 text in dNSName", RuleIssuer, carelessCA, a, ca.Leaf{CN: "text.example", DNS: []string{"2001:DB8:77::9"}})
@@ -37,7 +37,7 @@ func ipAsText(w *World) (*Plan, error) {
 // reverseZone: a name in a reverse zone is validated by whoever holds the address, and some clients and validation
 // methods take it for the address.
 func reverseZone(w *World) (*Plan, error) {
-	s, _, a, _ := careless(w)
+	s, a := careless(w)
 	s.rings("one address", RuleIssuer, carelessCA, a, ca.Leaf{CN: "text.example", DNS: []string{"77.2.0.192.in-addr.arpa"}})
 	s.rings("a wildcard over a network", RuleIssuer, carelessCA, a, ca.Leaf{CN: "text.example", DNS: []string{"*.2.0.192.in-addr.arpa"}})
 	s.rings("an IPv6 address", RuleIssuer, carelessCA, a, ca.Leaf{CN: "text.example", DNS: []string{
@@ -48,7 +48,7 @@ func reverseZone(w *World) (*Plan, error) {
 
 // malformedSAN: each certificate is one that crypto/x509 refuses, or reads without the name that matters.
 func malformedSAN(w *World) (*Plan, error) {
-	s, _, a, _ := careless(w)
+	s, a := careless(w)
 	for _, c := range OddLeaves() {
 		s.rings(c.Label, RuleIssuer, carelessCA, a, c.Leaf)
 	}
