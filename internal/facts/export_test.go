@@ -1,0 +1,10 @@
+package facts
+
+// For the tests, which stand outside.
+var (
+	ReadOwners = readOwners
+	OwnKeys    = ownKeys
+	Wiped      = wiped
+)
+
+const MaxChain = maxChain
