@@ -172,16 +172,31 @@ func TestMatchesAreListedOnceInTheOrderOfTheCertificate(t *testing.T) {
 
 func TestNoWatchIsLostAmongManyMatches(t *testing.T) {
 	watches := []Watch{{Name: "bulk"}, {Name: "late", Items: items(t, "late.example")}, {Name: "network", Items: items(t, "192.0.2.1")}}
-	for i := range MaxMatches + 10 {
+	for i := range maxItems + 10 {
 		watches[0].Items = append(watches[0].Items, Item{Name: label(i) + ".example.com"})
 	}
 	m := New(watches)
 	got := m.Match([]cert.Ident{ident("*.com"), ident("late.example"), ident("*.example.com"), ident("192.0.2.1")})
-	if len(got) != MaxMatches+2 {
-		t.Errorf("%d matches, want the first %d and one each of the two watches that have none", len(got), MaxMatches)
+	if len(got) != maxItems+2 {
+		t.Errorf("%d matches, want the first %d and one each of the two watches that have none", len(got), maxItems)
 	}
 	if last := got[len(got)-1]; last.Watch != 2 {
 		t.Errorf("the last match is of watch %d, want 2", last.Watch)
+	}
+}
+
+func TestNoItemIsLostAmongManyMatches(t *testing.T) {
+	m := New([]Watch{{Items: items(t, "example.com =z.example.com late.example")}})
+	var ids []cert.Ident
+	for i := range 10_000 {
+		ids = append(ids, ident(label(i)+".example.com"))
+	}
+	got := m.Match(append(ids, ident("late.example")))
+	if len(got) != MaxMatches+1 {
+		t.Errorf("%d matches, want the first %d and one of the item that has none", len(got), MaxMatches)
+	}
+	if last := got[len(got)-1]; last.Item != 2 {
+		t.Errorf("the last match is of item %d, want 2", last.Item)
 	}
 }
 

@@ -10,9 +10,13 @@ import (
 	"github.com/tocsin-ct/tocsin/cert"
 )
 
-// MaxMatches bounds the list that [Matcher.Match] returns: beyond it only the first match of each watch that has none
-// yet is added, so that no watch is lost and a certificate of many thousand names stays small.
-const MaxMatches = 4096
+// Bounds of the list that [Matcher.Match] returns, for certificates of many thousand names or wildcards over long
+// lists. Beyond MaxMatches only the first match of each item is added, beyond maxItems only the first of each watch:
+// no watch is ever lost.
+const (
+	MaxMatches = 4096
+	maxItems   = 16 * MaxMatches
+)
 
 // maxSteps bounds the work on the wildcards and networks of one certificate: a full walk over a tree of two million
 // items, some tens of milliseconds. Only a certificate made for the purpose needs more; it is then taken to touch
@@ -80,7 +84,7 @@ func (m *Matcher) touches(name []byte, p netip.Prefix, v *visit) bool {
 }
 
 // Match lists every (watch, item, where, normal form) that the identities concern, once, in the order of the
-// certificate; within one identity in the order of watches and items. See [MaxMatches].
+// certificate; within one identity in the order of watches and items. The list is bounded: see [MaxMatches].
 func (m *Matcher) Match(ids []cert.Ident) []Match {
 	f := found{m: m, v: visit{t: m.names, steps: maxSteps}}
 	for i := range ids {
@@ -97,13 +101,14 @@ type key struct {
 
 // found gathers the matches of one certificate.
 type found struct {
-	m    *Matcher
-	v    visit
-	refs []ref // of the identity at hand
-	list []Match
-	seen map[key]struct{}
-	rung map[uint32]bool // watches that have a match
-	last bool            // the work is used up: everybody was told
+	m     *Matcher
+	v     visit
+	refs  []ref // of the identity at hand
+	list  []Match
+	seen  map[key]struct{}
+	items map[[2]uint32]bool // that have a match
+	rung  map[uint32]bool    // watches that have a match
+	last  bool               // the work is used up: everybody was told
 }
 
 func (f *found) ident(where cert.Where, raw, name []byte, p netip.Prefix, odd string) {
@@ -170,7 +175,8 @@ func (f *found) prefix(p netip.Prefix) {
 }
 
 func (f *found) add(r ref, where cert.Where, value, normal, odd string) {
-	if len(f.list) >= MaxMatches && f.rung[r.watch] {
+	item := [2]uint32{r.watch, r.item}
+	if len(f.list) >= MaxMatches && f.items[item] || len(f.list) >= maxItems && f.rung[r.watch] {
 		return
 	}
 	k := key{r.watch, r.item, where, normal}
@@ -178,9 +184,9 @@ func (f *found) add(r ref, where cert.Where, value, normal, odd string) {
 		return
 	}
 	if f.seen == nil {
-		f.seen, f.rung = make(map[key]struct{}), make(map[uint32]bool)
+		f.seen, f.items, f.rung = make(map[key]struct{}), make(map[[2]uint32]bool), make(map[uint32]bool)
 	}
 	f.seen[k] = struct{}{}
-	f.rung[r.watch] = true
+	f.items[item], f.rung[r.watch] = true, true
 	f.list = append(f.list, Match{Watch: int(r.watch), Item: int(r.item), Where: where, Value: value, Normal: normal, Odd: odd})
 }

@@ -30,9 +30,9 @@ func (m *Matcher) TouchesRaw(b []byte) bool {
 //   - the plain text of an address, or its reverse name.
 //
 // A run may have swallowed a printable length byte before it, or the tag of the element after it: where an intact
-// string tag and length frame a text they decide, else the run is tried with and without such a byte. A single label,
-// and a wildcard for top-level domains, counts only in such a frame (the latter: of a dNSName), because stray bytes
-// make them everywhere.
+// string tag and length frame a text they decide, else the run is tried with and without such a byte. A single label
+// counts only in such a frame, and a wildcard for top-level domains ("*") never: stray bytes make them everywhere, and
+// 30 82 01 2A is also how a SEQUENCE of 298 bytes begins.
 func (m *Matcher) MatchRaw(b []byte) []Match {
 	f := found{m: m, v: visit{t: m.names, steps: maxSteps}}
 	raw(b, func(text, name []byte, p netip.Prefix) bool {
@@ -97,24 +97,24 @@ func (s *search) run(start, end int) {
 	if start >= 2 && isString(s.b[start-2]) && int(s.b[start-1]) == end-start {
 		return // frame has it
 	}
-	s.text(start, end, 0)
+	s.text(start, end, false)
 	// The element after a string is often a SEQUENCE (0x30, '0') or SET (0x31, '1').
 	glued := end-start > 1 && end < len(s.b) && (s.b[end-1] == '0' || s.b[end-1] == '1')
 	if glued {
-		s.text(start, end-1, 0)
+		s.text(start, end-1, false)
 	}
 	// A length from 42 to 122 may be a host name character, too.
 	if start >= 1 && isString(s.b[start-1]) && end-start > 1 {
-		s.text(start+1, end, 0)
+		s.text(start+1, end, false)
 		if glued {
-			s.text(start+1, end-1, 0)
+			s.text(start+1, end-1, false)
 		}
 	}
 }
 
-// text tries one text of host name characters as a name and as an IPv4 address or reverse name. tag is that of an
-// intact frame, or 0.
-func (s *search) text(start, end int, tag byte) {
+// text tries one text of host name characters as a name and as an IPv4 address or reverse name. framed says that
+// an intact tag and length stand before it.
+func (s *search) text(start, end int, framed bool) {
 	for end > start && s.b[end-1] == '.' {
 		end--
 	}
@@ -136,7 +136,7 @@ func (s *search) text(start, end int, tag byte) {
 		}
 	}
 	top := name[bytes.LastIndexByte(name, '.')+1:]
-	if tag == 0 && len(top) == len(name) || tag != 0x82 && bytes.IndexByte(top, '*') >= 0 {
+	if !framed && len(top) == len(name) || bytes.IndexByte(top, '*') >= 0 {
 		return
 	}
 	s.stop = s.stop || !s.yield(s.b[from:end], name, netip.Prefix{})
@@ -186,7 +186,7 @@ func (s *search) frame(i int) {
 			}
 		}
 	case n > 0 && n <= maxRawName && isHost(s.b[body]) && body+n <= s.hostEnd(body):
-		s.text(body, body+n, tag)
+		s.text(body, body+n, true)
 	case n > 0 && n <= maxRawAddr && s.b[i] == 0x82 && bytes.IndexByte(s.b[body:body+n], ':') >= 0:
 		if a, err := netip.ParseAddr(string(s.b[body : body+n])); err == nil {
 			s.address(s.b[body:body+n], a)

@@ -32,7 +32,7 @@ func TestRawBytesTouchItem(t *testing.T) {
 		{"a wildcard of a top-level domain", "www.example.com", "\x00*.com\x00", "*.com"},
 		{"a stray asterisk is no wildcard", "example.com", "\x06\x03*\x86\x48", ""},
 		{"a stray asterisk behind a letter and a dot", "example.com", "\x00a.*\x00", ""},
-		{"a bare wildcard in its frame", "example.com", "\x82\x01*", "*"},
+		{"the length of a SEQUENCE of 298 bytes is no bare wildcard", "example.com", "\x30\x82\x01*", ""},
 		{"a single label without a frame", "=localhost com.", "\x00localhost\x00com\x00", ""},
 		{"a single label in its frame", "=localhost", "\x82\x09localhost", "localhost"},
 		{"a printable length byte before the name", long + ".com", "\x82\x40" + long + ".com\x82\x01x", long + ".com"},
