@@ -37,6 +37,8 @@ type oracleLeaf struct {
 	// input is the MerkleTreeLeaf that is hashed, decoded in leaf.
 	input []byte
 	leaf  ct.MerkleTreeLeaf
+	// extra is the extra_data of RFC 6962, never empty there; nil for static-ct-api.
+	extra []byte
 	// precert is the submitted precertificate; nil for a certificate.
 	precert []byte
 	// chain is what was submitted above the leaf; known for RFC 6962 only.
@@ -85,7 +87,7 @@ func lookRFC6962(ctx context.Context, l *reallogs.Log) (view, error) {
 			if err != nil {
 				return view{}, fmt.Errorf("reading entry %d: %w", len(v.leaves), err)
 			}
-			leaf := oracleLeaf{input: e.LeafInput, leaf: raw.Leaf}
+			leaf := oracleLeaf{input: e.LeafInput, leaf: raw.Leaf, extra: e.ExtraData}
 			if raw.Leaf.TimestampedEntry.EntryType == ct.PrecertLogEntryType {
 				leaf.precert = raw.Cert.Data
 			}
