@@ -10,11 +10,11 @@ import (
 	"github.com/tocsin-ct/tocsin/cert"
 )
 
-// ItemError says why one item of a watch list was refused. Hint is what to write instead, or "".
+// ItemError says why one item of a watch list was refused. HintText is what to write instead, or "".
 type ItemError struct {
-	Place         Place
-	Text          string
-	Problem, Hint string
+	Place             Place
+	Text              string
+	Problem, HintText string
 }
 
 // Error is one line without the hint: place, item, problem.
@@ -26,8 +26,8 @@ func (e *ItemError) Error() string {
 	return fmt.Sprintf("%s%s: %s", at, quote(e.Text), e.Problem)
 }
 
-// HintText returns Hint, so that a command can print it under the error.
-func (e *ItemError) HintText() string { return e.Hint }
+// Hint is for a command to print under the error.
+func (e *ItemError) Hint() string { return e.HintText }
 
 // quote bounds and escapes a text for a terminal.
 func quote(s string) string {
@@ -55,7 +55,7 @@ func ParseItem(text string, at Place) (Item, error) {
 func ParseName(text string, at Place) (Item, error) {
 	t := strings.TrimSpace(text)
 	refuse := func(problem, hint string) (Item, error) {
-		return Item{}, &ItemError{Place: at, Text: t, Problem: problem, Hint: hint}
+		return Item{}, &ItemError{Place: at, Text: t, Problem: problem, HintText: hint}
 	}
 	bare, exact := strings.CutPrefix(t, "=")
 	bare = strings.TrimSpace(bare)
@@ -96,7 +96,7 @@ func ParseName(text string, at Place) (Item, error) {
 func ParseNetwork(text string, at Place) (Item, error) {
 	t := strings.TrimSpace(text)
 	refuse := func(problem, hint string) (Item, error) {
-		return Item{}, &ItemError{Place: at, Text: t, Problem: problem, Hint: hint}
+		return Item{}, &ItemError{Place: at, Text: t, Problem: problem, HintText: hint}
 	}
 	if t == "" {
 		return refuse("empty item", "write an address or network such as 192.0.2.0/24, or remove the item")

@@ -94,8 +94,8 @@ func TestItemsAreRefusedWithPlaceAndHint(t *testing.T) {
 			if e.Place.String() != "argument 2" || !strings.HasPrefix(e.Error(), "argument 2: ") {
 				t.Errorf("the error does not begin with its place: %v", e)
 			}
-			if !strings.Contains(e.Problem, row.problem) || !strings.Contains(e.Hint, row.hint) {
-				t.Errorf("problem %q, hint %q; want %q, %q", e.Problem, e.Hint, row.problem, row.hint)
+			if !strings.Contains(e.Problem, row.problem) || !strings.Contains(e.HintText, row.hint) {
+				t.Errorf("problem %q, hint %q; want %q, %q", e.Problem, e.HintText, row.problem, row.hint)
 			}
 		})
 	}

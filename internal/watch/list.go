@@ -36,7 +36,7 @@ func ReadItems(r io.Reader, file string, parse func(string, Place) (Item, error)
 		raw, err := br.ReadSlice('\n')
 		at := Place{File: file, Line: n}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			refuse(&ItemError{Place: at, Text: string(raw[:40]), Problem: fmt.Sprintf("line longer than %d bytes", maxLine), Hint: "one item per line"})
+			refuse(&ItemError{Place: at, Text: string(raw[:40]), Problem: fmt.Sprintf("line longer than %d bytes", maxLine), HintText: "one item per line"})
 			for errors.Is(err, bufio.ErrBufferFull) {
 				_, err = br.ReadSlice('\n')
 			}

@@ -139,7 +139,7 @@ func FuzzParseItem(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		item, err := ParseItem(text, Place{Line: 1})
 		if err != nil {
-			if e, ok := err.(*ItemError); !ok || e.Problem == "" || e.Hint == "" {
+			if e, ok := err.(*ItemError); !ok || e.Problem == "" || e.HintText == "" {
 				t.Fatalf("%#v: a refusal without problem or hint", err)
 			}
 			return
