@@ -5,47 +5,69 @@ import (
 	"net/netip"
 )
 
-// alternativeNames reads the value of a subject alternative name extension (RFC 5280 section 4.2.1.6).
-func (s *Scan) alternativeNames(v []byte) {
+// nameLists walks the value of a subject alternative name extension (RFC 5280 section 4.2.1.6), which is one SEQUENCE
+// of names and, where things went wrong, several, or a SET, or wrapped once more, or the bare names.
+type nameLists struct {
+	rest           []byte
+	lists, unwraps int
+}
+
+// nextList yields the content of the next list.
+func (s *Scan) nextList(l *nameLists) (list []byte, ok bool) {
 	n := &s.notes
-	if len(v) == 0 {
-		n.note(oddSANEmpty)
-		return
-	}
-	lists := 0
-	for unwrapped := 0; len(v) > 0; {
-		tag, body, rest := next(v, n)
+	for len(l.rest) > 0 {
+		if l.lists > 0 && blank(l.rest) {
+			n.note(oddSANForm)
+			break
+		}
+		tag, body, rest := next(l.rest, n)
 		switch {
 		case tag == tagSequence || tag == tagSet:
 			if tag == tagSet {
 				n.note(oddSANSet)
 			}
-			lists++
-			if lists > 1 {
+			if l.lists++; l.lists > 1 {
 				n.note(oddSANSecondSequence)
 			}
 			if len(body) == 0 {
 				n.note(oddSANEmpty)
 			}
-			s.generalNames(body)
-		case tag&^constructed == tagOctetString && unwrapped < 4:
+			l.rest = rest
+			return body, true
+		case tag&^constructed == tagOctetString && l.unwraps < 4:
 			n.note(oddSANWrapped)
-			unwrapped++
+			l.unwraps++
 			if tag&constructed != 0 {
 				body = s.join(body)
 			}
 			if len(rest) > 0 {
 				n.lose(oddSANForm)
 			}
-			rest = body
-		case tag >= context && tag < 0xc0 && lists == 0:
-			n.note(oddSANForm)
-			s.generalNames(v)
-			rest = nil
+			l.rest = body
+		case tag >= context && tag < 0xc0:
+			n.lose(oddSANForm)
+			list, l.rest = l.rest, nil
+			return list, true
 		default:
 			n.lose(oddSANForm)
+			l.rest = rest
 		}
-		v = rest
+	}
+	return nil, false
+}
+
+// alternativeNames reads the value of a subject alternative name extension.
+func (s *Scan) alternativeNames(v []byte) {
+	if len(v) == 0 {
+		s.notes.note(oddSANEmpty)
+	}
+	lists := nameLists{rest: v}
+	for {
+		list, ok := s.nextList(&lists)
+		if !ok {
+			return
+		}
+		s.generalNames(list)
 	}
 }
 

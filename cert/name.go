@@ -107,6 +107,8 @@ func normal(t string, why odd) (string, odd) {
 			why = oddLabelLong
 		} else if !plainName(t) {
 			why = oddBadCharacter
+		} else if strings.Contains(t, "*") && !plainWildcard([]byte(t)) {
+			why = oddWildcard
 		}
 	}
 	return t, why
@@ -138,7 +140,7 @@ func long(t string) bool {
 
 func plainName(t string) bool {
 	for i := range len(t) {
-		if kinds[t[i]]&^kindDot != 0 {
+		if kinds[t[i]]&^(kindDot|kindStar) != 0 {
 			return false
 		}
 	}

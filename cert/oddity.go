@@ -87,6 +87,7 @@ const (
 	oddPercent
 	oddBackslash
 	oddNameInText
+	oddWildcard
 	// Addresses.
 	oddIPInDNS
 	oddIPInSubject
@@ -195,6 +196,7 @@ var oddities = [oddCount]Oddity{
 	oddUserPart:     {"user-part", "the name has a user part"},
 	oddPercent:      {"percent-encoded", "the name is percent-encoded"},
 	oddBackslash:    {"backslash", "the name holds a backslash"},
+	oddWildcard:     {"wildcard-form", "the wildcard is not the whole first label of a name with at least two more"},
 	oddNameInText:   {"name-in-text", "the name stands in other text"},
 
 	oddIPInDNS:        {"ip-in-dns", "an address stands in a dNSName"},

@@ -244,27 +244,16 @@ func (s *Scan) known(c *Certificate, id string, critical bool, v []byte) {
 // values keeps the plain values of a SAN extension byte for byte, for people and for comparison. The identities come
 // from the scan alone.
 func (s *Scan) values(c *Certificate, v []byte) {
-	for unwrapped := 0; len(v) > 0; {
-		var quiet notes
-		tag, body, rest := next(v, &quiet)
-		switch {
-		case tag == tagSequence || tag == tagSet:
-		case tag&^constructed == tagOctetString && unwrapped < 4:
-			unwrapped++
-			if tag&constructed != 0 {
-				body = s.join(body)
-			}
-			v = body
-			continue
-		case tag >= context && tag < 0xc0:
-			body, rest = v, nil
-		default:
-			body = nil
+	lists := nameLists{rest: v}
+	for {
+		body, ok := s.nextList(&lists)
+		if !ok {
+			return
 		}
-		v = rest
 		for len(body) > 0 {
 			var name []byte
-			tag, name, body = next(body, &quiet)
+			var tag byte
+			tag, name, body = next(body, &s.notes)
 			if tag&constructed != 0 && inPieces(name) {
 				name = s.join(name)
 			}

@@ -146,6 +146,7 @@ func (s *Scan) bareTBS(b []byte) {
 func (s *Scan) tbs(full, b []byte) {
 	n, p := &s.notes, &s.parts
 	p.tbs = full
+	unique := 0
 	for len(b) > 0 {
 		tag, full, body, rest := element(b, n)
 		b = rest
@@ -171,7 +172,8 @@ func (s *Scan) tbs(full, b []byte) {
 			}
 			p.extensions[p.nExtensions] = body
 			p.nExtensions++
-		case tag&^constructed == context|1, tag&^constructed == context|2:
+		case tag == context|1 && unique < 1, tag == context|2 && unique < 2:
+			unique = int(tag & 3) // issuerUniqueID, then subjectUniqueID
 		default:
 			n.note(oddFieldUnknown)
 		}

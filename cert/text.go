@@ -6,19 +6,22 @@ import (
 	"unicode/utf8"
 )
 
-// Kinds of bytes in a name. What is none of these is plain: lower-case letters, digits, hyphen, underscore and '*'.
+// Kinds of bytes in a name. What is none of these is plain: lower-case letters, digits, hyphen and underscore.
 const (
 	kindUpper byte = 1 << iota
 	kindDot
 	kindColon
 	kindOther
+	kindStar
 	kindHigh // control characters and bytes above ASCII
 )
 
 var kinds = func() (k [256]byte) {
 	for c := range k {
 		switch b := byte(c); {
-		case b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '-', b == '_', b == '*':
+		case b >= 'a' && b <= 'z', b >= '0' && b <= '9', b == '-', b == '_':
+		case b == '*':
+			k[c] = kindStar
 		case b >= 'A' && b <= 'Z':
 			k[c] = kindUpper
 		case b == '.':
@@ -43,18 +46,22 @@ func (s *Scan) host(w Where, raw, v []byte) {
 		k := kinds[c]
 		seen |= k
 		if k == kindDot {
-			if i == last {
-				seen |= kindOther // an empty label
+			if uint(i-last-1) > 62 {
+				seen |= kindOther // an empty or long label
 			}
 			last = i + 1
 		}
 	}
 	if seen&(kindColon|kindOther|kindHigh) == 0 && last < len(v) {
-		if c := v[last]; (c < '0' || c > '9') && len(v) <= 253 && !(len(v)-last == 4 && isArpa(v[last:])) {
+		if c := v[last]; (c < '0' || c > '9') && len(v) <= 253 && len(v)-last <= 63 && !(len(v)-last == 4 && isArpa(v[last:])) {
 			if seen&kindUpper != 0 {
 				v = s.lower(v)
 			}
-			s.add(w, raw, v, oddNone)
+			why := oddNone
+			if seen&kindStar != 0 && !plainWildcard(v) {
+				why = oddWildcard
+			}
+			s.add(w, raw, v, why)
 			return
 		}
 	}
@@ -68,6 +75,11 @@ func (s *Scan) host(w Where, raw, v []byte) {
 		return // words, as in the CN of a CA: nothing in them can be a name or an address
 	}
 	s.slow(w, raw, v, oddNone)
+}
+
+// plainWildcard reports whether '*' is the whole first label, and no other, above at least two more labels.
+func plainWildcard(v []byte) bool {
+	return len(v) > 2 && v[0] == '*' && v[1] == '.' && bytes.IndexByte(v[1:], '*') < 0 && bytes.IndexByte(v[2:], '.') > 0
 }
 
 func isArpa(label []byte) bool {
@@ -256,7 +268,7 @@ func (r *reader) token(t string, why odd, among bool) {
 	if host, port, ok := strings.Cut(t, ":"); ok && digits(port) {
 		t, why = host, why.or(oddPort)
 	}
-	if among && !strings.Contains(t, ".") {
+	if among && !strings.Contains(strings.TrimRight(t, "."), ".") {
 		return
 	}
 	r.name(t, r.amongWhy(why, among, oddNameInText))
@@ -294,8 +306,8 @@ func (r *reader) addresses(t string, why odd, plain bool) bool {
 
 // name adds the normal form of a name, and the network it stands for when it is a reverse name.
 func (r *reader) name(t string, why odd) {
-	if r.w == InSubject {
-		return
+	if r.w == InSubject || r.w != InDNS && (strings.Contains(t, ":") || !strings.Contains(t, ".") && !ascii(t)) {
+		return // words and hardware addresses
 	}
 	t, why = normal(t, why)
 	if t == "" {
@@ -313,6 +325,7 @@ func (r *reader) name(t string, why odd) {
 	s.buf = append(s.buf, t...)
 	s.add(r.w, r.raw, s.buf[start:len(s.buf):len(s.buf)], why)
 	if strings.HasSuffix(t, ".arpa") {
+		// It remains a name as well.
 		if p, ok := arpa(t); ok {
 			s.network(r.w, r.raw, p, oddIPArpa)
 		}
