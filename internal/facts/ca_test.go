@@ -12,7 +12,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
-	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -101,11 +100,8 @@ func table(t testing.TB, rows ...string) *facts.Owners {
 	t.Helper()
 	owners := "owner\tshort_name\tcaa_domains\n" +
 		"Alpha Trust Inc.\tAlpha\talpha.example,shared.example\nBeta CA\t\tbeta.example,shared.example\nGamma\t\t\n"
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	fmt.Fprintln(w, strings.Join(append([]string{"spki_sha256\thow\towners"}, rows...), "\n"))
-	w.Close()
-	o, err := facts.ReadOwners([]byte(owners), zipped.Bytes())
+	keys := strings.Join(append([]string{"spki_sha256\thow\towners"}, rows...), "\n") + "\n"
+	o, err := facts.ReadOwners([]byte(owners), zip(t, keys))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,4 +111,17 @@ func table(t testing.TB, rows ...string) *facts.Owners {
 func row(a *authority, how, owners string) string {
 	spki := a.spki()
 	return hex.EncodeToString(spki[:]) + "\t" + how + "\t" + owners
+}
+
+func zip(t testing.TB, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

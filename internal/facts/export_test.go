@@ -5,6 +5,8 @@ var (
 	ReadOwners = readOwners
 	OwnKeys    = ownKeys
 	Wiped      = wiped
+
+	OwnersTable, KeysTable = ownersTable, keysTable
 )
 
 const MaxChain = maxChain

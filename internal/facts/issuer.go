@@ -153,7 +153,7 @@ func (w *walk) signer(c *cert.Certificate, leafKeyHash [32]byte) (via, key *cert
 		candidates = append(candidates, c)
 	}
 	for _, l := range candidates {
-		special := c.Poison && l.CA && slices.Contains(l.ExtKeyUsage, precertSigning)
+		special := c.Poison && isCA(l) && slices.Contains(l.ExtKeyUsage, precertSigning)
 		if (!special && !named(l)) || !w.verify(c, l) {
 			continue
 		}
@@ -215,7 +215,7 @@ func (w *walk) ancestors(o *Owners, key *cert.Certificate) []string {
 		var next [][32]byte
 		for _, l := range w.links {
 			// RFC 5280 section 4.2.1.9: depth CA certificates stand between l and the end entity.
-			if !slices.Contains(level, l.SPKI) || !l.CA || (l.PathLen >= 0 && l.PathLen < depth) {
+			if !slices.Contains(level, l.SPKI) || !isCA(l) || (l.PathLen >= 0 && l.PathLen < depth) {
 				continue
 			}
 			for _, above := range w.candidates(l) {
@@ -240,6 +240,17 @@ func (w *walk) ancestors(o *Owners, key *cert.Certificate) []string {
 		level = next
 	}
 	return nil
+}
+
+// isCA tells that c may issue without any doubt: its basic constraints are there once, as the standard describes them.
+func isCA(c *cert.Certificate) bool {
+	n := 0
+	for _, e := range c.Extensions {
+		if e.ID == "2.5.29.19" {
+			n++
+		}
+	}
+	return c.CA && n == 1 && !slices.ContainsFunc(c.Oddities, func(o cert.Oddity) bool { return o.Code == "basic-constraints-form" })
 }
 
 func short(spki [32]byte) string { return hex.EncodeToString(spki[:8]) + "…" }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/tocsin-ct/tocsin/cert"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
@@ -100,7 +103,7 @@ func (c *clauses) decide() Level {
 	if surprise < Digest {
 		surprise = Alarm
 	}
-	if slices.ContainsFunc(c.matches, c.address) {
+	if slices.ContainsFunc(c.matches, c.address) || c.unlisted() != "" {
 		surprise = max(surprise, Alarm)
 	}
 	return surprise
@@ -127,6 +130,10 @@ func (c *clauses) nothingExpected() Level {
 		level = max(level, l)
 	}
 	c.matches = all
+	if found := c.unlisted(); level < Alarm && found != "" {
+		level = Alarm
+		c.add(RuleNoAddress, false, found, "an expectation", "", fmt.Sprintf("%s lies in a network of this watch, and the watch expects nothing: addresses are %s", found, level))
+	}
 	c.readable()
 	c.authority()
 	return level
@@ -136,6 +143,20 @@ func (c *clauses) nothingExpected() Level {
 func (c *clauses) address(m watch.Match) bool {
 	item, known := c.rule.item(m.Item)
 	return !known || item.Prefix.IsValid()
+}
+
+// unlisted returns an address of the certificate that touches the watch, or "". The list of matches is cut when a
+// certificate touches very much, and nobody shall hide an address behind many names.
+func (c *clauses) unlisted() string {
+	if c.rule.quiet == nil {
+		return ""
+	}
+	for i := range c.in.Cert.Idents {
+		if p := c.in.Cert.Idents[i].Prefix; p.IsValid() && c.rule.quiet.OverlapsPrefix(p.Masked()) {
+			return prefixText(p.Masked())
+		}
+	}
+	return ""
 }
 
 func (c *clauses) proven(e *Expect) {
@@ -300,17 +321,25 @@ func (c *clauses) readable() {
 	c.add(RuleUnreadable, false, "unreadable", "a certificate that can be read", "", what+", so it is never expected")
 }
 
-// doubtful tells that the basic constraints (RFC 5280 section 4.2.1.9) may say more than was read.
+// doubtful tells that the basic constraints (RFC 5280 section 4.2.1.9) may say to some client that it is a CA, although
+// they were not read so: there are several, or they are not what the standard describes. FALSE written out is not DER,
+// but common and clear.
 func doubtful(x *cert.Certificate) bool {
-	const basicConstraints = "2.5.29.19"
 	n := 0
 	for _, e := range x.Extensions {
-		if e.ID == basicConstraints {
-			n++
+		if e.ID != "2.5.29.19" {
+			continue
+		}
+		value := cryptobyte.String(e.Value)
+		var body cryptobyte.String
+		var ca bool
+		if n++; n > 1 || !value.ReadASN1(&body, asn1.SEQUENCE) || !value.Empty() ||
+			body.PeekASN1Tag(asn1.BOOLEAN) && !body.ReadASN1Boolean(&ca) ||
+			!body.SkipOptionalASN1(asn1.INTEGER) || !body.Empty() {
+			return true
 		}
 	}
-	return n > 1 || n == 1 && !x.BasicConstraints ||
-		slices.ContainsFunc(x.Oddities, func(o cert.Oddity) bool { return o.Code == "basic-constraints-form" })
+	return false
 }
 
 func (c *clauses) authority() {

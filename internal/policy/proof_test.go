@@ -33,7 +33,7 @@ var harm = map[string]func(s *situation){
 	"raw match":          func(s *situation) { s.match = append(s.match, watch.Match{Where: cert.InRaw, Value: "example.com"}) },
 	"incomplete":         func(s *situation) { s.cert.Incomplete = true },
 	"CA":                 func(s *situation) { s.cert.CA = true },
-	"constraints broken": func(s *situation) { s.cert.Extensions = []cert.Extension{{ID: "2.5.29.19"}} },
+	"constraints broken": func(s *situation) { s.constrain("") },
 }
 
 func drawSituation(t *rapid.T, tb testing.TB) *situation {

@@ -64,6 +64,7 @@ type rule struct {
 	keys         map[[32]byte]bool // of "spki:" entries
 	keyFiles     map[string]bool   // "file:" entries in normal form
 	within       *within           // nil unless foreign names are forbidden
+	quiet        *bart.Lite        // the networks of a watch whose names may be told below Alarm, else nil
 }
 
 // Error is a rule that was refused.
@@ -95,6 +96,7 @@ func Compile(watches []Watch, owners *facts.Owners) (*Rules, error) {
 		c := compiler{rule: &r.watches[i], owners: owners}
 		c.rule.Watch = w
 		c.surprise()
+		c.networks()
 		if w.Expect != nil {
 			c.expect(w.Expect)
 		}
@@ -161,6 +163,25 @@ func (c *compiler) surprise() {
 		c.refuse(w.Config, "surprise: digest is below alarm, and addresses never ring below alarm", "write alarm or page, or expect what is legitimate")
 	case addresses > 0:
 		c.warn(w.Config, "surprise: digest counts for its names only; its addresses ring as alarm")
+	}
+}
+
+// networks keeps the networks beside names that are told more quietly.
+func (c *compiler) networks() {
+	w := c.rule
+	if w.Surprise >= Alarm || w.Surprise == None && w.Expect != nil {
+		return
+	}
+	var nets bart.Lite
+	names := false
+	for _, item := range w.Items {
+		if item.Prefix.IsValid() {
+			nets.Insert(item.Prefix.Masked())
+		}
+		names = names || item.Name != ""
+	}
+	if names && nets.Size() > 0 {
+		w.quiet = &nets
 	}
 }
 
