@@ -65,19 +65,9 @@ func Open(path string, o *Options) (_ *Store, err error) {
 			return nil, wrap(path, "creating the state", err)
 		}
 	}
-	if s.w, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", pragmas(opts,
-		"journal_mode(WAL)",
-		// FULL: each commit is on disk before it returns. With NORMAL a power cut could take back the last ones.
-		// The file would stay consistent, but a delivered alarm would be sent again from a time before it was
-		// decided, and a head that proves a log wrong, which the log may never show again, would be gone.
-		// It costs one fsync per batch of a log.
-		"synchronous(FULL)",
-		"foreign_keys(1)",
-		"journal_size_limit(67108864)",
-	))); err != nil {
-		return nil, wrap(path, "opening the state", err)
+	if s.w, err = writePool(path, opts); err != nil {
+		return nil, err
 	}
-	s.w.SetMaxOpenConns(1)
 	if err := checkFile(path, s.w, opts.CheckTime); err != nil {
 		return nil, err
 	}
@@ -242,6 +232,24 @@ func dsn(path string, params ...string) string {
 	}
 	u := url.URL{Scheme: "file", Path: p, RawQuery: strings.Join(params, "&")}
 	return u.String()
+}
+
+func writePool(path string, o Options) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate", pragmas(o,
+		"journal_mode(WAL)",
+		// FULL: each commit is on disk before it returns. With NORMAL a power cut could take back the last ones.
+		// The file would stay consistent, but a delivered alarm would be sent again from a time before it was
+		// decided, and a head that proves a log wrong, which the log may never show again, would be gone.
+		// It costs one fsync per batch of a log.
+		"synchronous(FULL)",
+		"foreign_keys(1)",
+		"journal_size_limit(67108864)",
+	)))
+	if err != nil {
+		return nil, wrap(path, "opening the state", err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
 }
 
 func readPool(path string, o Options, immutable bool) (*sql.DB, error) {

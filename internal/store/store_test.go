@@ -391,3 +391,36 @@ func TestSubscribersHearOfCommits(t *testing.T) {
 		}
 	}
 }
+
+func TestEachCommitIsOnDiskBeforeItReturns(t *testing.T) {
+	s := open(t)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "application_id": "1953456755"} {
+		var got string
+		if err := s.w.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, %v; want %q", pragma, got, err, want)
+		}
+	}
+}
+
+func TestAFolderThatCannotBeWrittenCanBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, Commit{LogID: hash(1), LogName: "a", Cursor: []byte("{}"), Size: 5})
+	s.Close()
+	dir := filepath.Dir(path)
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	ro, err := OpenReadOnly(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	if l, ok, err := ro.LoadLog(t.Context(), hash(1)); err != nil || !ok || l.Size != 5 {
+		t.Errorf("%+v, %v, %v", l, ok, err)
+	}
+}
