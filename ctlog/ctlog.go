@@ -137,6 +137,8 @@ type Client interface {
 	Consistent(ctx context.Context, older, newer Head) error
 	// Issuer fetches a chain certificate by its SHA-256 from a static log and checks it. An error for RFC 6962.
 	Issuer(ctx context.Context, fingerprint [32]byte) ([]byte, error)
+	// Close lets idle connections go. The client remains usable.
+	Close()
 }
 
 // Options for a [Client]. The zero value, and nil, are fine.

@@ -1,0 +1,65 @@
+package ctlog
+
+import "sync"
+
+// Bounds of what one request for entries asks for. More than 512 entries make megabytes of JSON.
+const (
+	minAsk   = 32
+	firstAsk = 256
+	maxAsk   = 512
+)
+
+// batchSize learns how many entries a log gives at a time. It asks for twice the most that came lately, since a log
+// cuts an answer as it likes and asking for more costs nothing; after failures it asks for less. The zero value is
+// ready.
+type batchSize struct {
+	mu     sync.Mutex
+	recent [8]int // entries received lately
+	at     int
+	shrunk int // asked for instead, after failures; 0 when the last request went well
+}
+
+func (s *batchSize) ask() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.locked()
+}
+
+func (s *batchSize) locked() int {
+	if s.shrunk > 0 {
+		return s.shrunk
+	}
+	most := 0
+	for _, n := range s.recent {
+		most = max(most, n)
+	}
+	if most == 0 {
+		return firstAsk
+	}
+	return min(max(2*most, minAsk), maxAsk)
+}
+
+// got notes what came of a request.
+func (s *batchSize) got(entries int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil { // perhaps it was too much at once
+		s.shrunk = max(s.locked()/2, 1)
+		return
+	}
+	s.shrunk = 0
+	if entries > 0 {
+		s.recent[s.at] = entries
+		s.at = (s.at + 1) % len(s.recent)
+	}
+}
+
+// alignEnd is the end of a request of about n entries from start: on a multiple of n where that leaves at least half,
+// so that many readers ask for the same ranges and a log's caches serve them.
+func alignEnd(start uint64, n int) uint64 {
+	end := start + uint64(n)
+	if aligned := end - end%uint64(n); aligned >= start+uint64(n+1)/2 {
+		return aligned
+	}
+	return end
+}

@@ -1,0 +1,248 @@
+package ctlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// Bounds of what a log may send, after decompression.
+const (
+	maxHead   = 64 << 10
+	maxProof  = 64 << 10
+	maxIssuer = 1 << 20
+	maxBody   = 32 << 20 // entries and data tiles
+)
+
+const defaultTimeout = time.Minute
+
+// StatusError is an answer of a log with a status other than 200.
+type StatusError struct {
+	Code       int
+	URL        string
+	RetryAfter time.Duration // 0 when the log does not say
+	Snippet    string        // the beginning of the body, disarmed
+}
+
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("%s: status %d", e.URL, e.Code)
+	if e.Snippet != "" {
+		s += fmt.Sprintf(": %q", e.Snippet)
+	}
+	return s
+}
+
+var errTooLarge = errors.New("the answer is too large")
+
+// fetcher makes bounded GET requests to one log.
+type fetcher struct {
+	client  *http.Client
+	base    url.URL // monitoring prefix, in the scheme that is dialed
+	agent   string
+	timeout time.Duration
+	pace    pacer
+}
+
+func newFetcher(log *loglist.Log, opts *Options) (*fetcher, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	base, err := url.Parse(log.MonitoringURL)
+	if err != nil || base.Host == "" {
+		return nil, fmt.Errorf("monitoring URL %.200q is not one", log.MonitoringURL)
+	}
+	f := &fetcher{base: *base, agent: userAgent(opts), timeout: opts.Timeout}
+	if f.timeout <= 0 {
+		f.timeout = defaultTimeout
+	}
+	rt := opts.Transport
+	if rt == nil {
+		if rt, err = f.transport(log.Dial); err != nil {
+			return nil, err
+		}
+	}
+	f.client = &http.Client{Transport: rt, CheckRedirect: sameHost}
+	return f, nil
+}
+
+func userAgent(opts *Options) string {
+	version := opts.Version
+	if version == "" {
+		version = "dev"
+	}
+	s := "tocsin/" + version + " (" + runtime.GOOS
+	if opts.Contact != "" {
+		s += "; " + opts.Contact
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s+")")
+}
+
+// transport connects to the address to dial, if there is one; the host in URLs, headers and TLS stays the log's.
+func (f *fetcher) transport(dial string) (http.RoundTripper, error) {
+	d := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, ForceAttemptHTTP2: true, DisableCompression: true,
+		MaxIdleConnsPerHost: 4, MaxConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 15 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+	}
+	if dial == "" {
+		return t, nil
+	}
+	if scheme, rest, ok := strings.Cut(dial, "://"); ok {
+		f.base.Scheme, dial = scheme, strings.TrimSuffix(rest, "/")
+		if _, port, err := net.SplitHostPort(dial); err != nil || port == "" {
+			dial = net.JoinHostPort(strings.Trim(dial, "[]"), map[string]string{"http": "80", "https": "443"}[scheme])
+		}
+	}
+	if _, _, err := net.SplitHostPort(dial); err != nil {
+		return nil, fmt.Errorf("address to dial: %w", err)
+	}
+	t.Proxy = nil
+	t.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, network, dial)
+	}
+	return t, nil
+}
+
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+		return errors.New("redirected elsewhere")
+	}
+	return nil
+}
+
+// request is one GET below the monitoring prefix.
+type request struct {
+	path    string
+	query   string
+	limit   int
+	noCache bool // ask past caches
+}
+
+// get reads the body into buf, whose memory is reused where it suffices. The error of a body that broke off comes
+// together with what was read of it.
+func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error) {
+	if err := f.pace.wait(ctx); err != nil {
+		return nil, err
+	}
+	outer := ctx
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no whole answer within %v", f.timeout))
+	defer cancel()
+	u := f.base
+	u.Path += r.path
+	u.RawQuery = r.query
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", f.agent)
+	req.Header.Set("Accept-Encoding", "gzip")
+	if r.noCache {
+		req.Header.Set("Cache-Control", "no-cache")
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, cause(ctx, outer, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		e := &StatusError{Code: resp.StatusCode, URL: u.String(), RetryAfter: retryAfter(resp.Header)}
+		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, 120))
+		e.Snippet = disarm(string(snippet))
+		if e.Code == http.StatusTooManyRequests || e.Code >= 500 || e.RetryAfter > 0 {
+			f.pace.refused(e.RetryAfter)
+		}
+		return nil, e
+	}
+	f.pace.answered()
+	buf, err = readBody(resp, r.limit, buf)
+	if err != nil {
+		return buf, fmt.Errorf("%s: %w", u.String(), cause(ctx, outer, err))
+	}
+	return buf, nil
+}
+
+// cause names our own time limit instead of "context deadline exceeded".
+func cause(ctx, outer context.Context, err error) error {
+	if outer.Err() == nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+var gzipReaders sync.Pool
+
+func readBody(resp *http.Response, limit int, buf []byte) ([]byte, error) {
+	if !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		return readBounded(resp.Body, limit, int(min(resp.ContentLength, int64(limit))), buf)
+	}
+	z, _ := gzipReaders.Get().(*gzip.Reader)
+	if z == nil {
+		z = new(gzip.Reader)
+	}
+	if err := z.Reset(resp.Body); err != nil {
+		return nil, fmt.Errorf("decompressing: %w", err)
+	}
+	defer gzipReaders.Put(z)
+	return readBounded(z, limit, 0, buf)
+}
+
+// readBounded reads all of r, but no more than limit bytes. The expected length is a hint and costs memory only as
+// far as the bytes really come.
+func readBounded(r io.Reader, limit, expect int, buf []byte) ([]byte, error) {
+	buf = buf[:0]
+	if cap(buf) == 0 {
+		buf = make([]byte, 0, max(512, min(expect+1, 1<<20)))
+	}
+	for {
+		if len(buf) == cap(buf) {
+			grown := make([]byte, len(buf), min(2*cap(buf), max(limit+1, cap(buf)+1)))
+			copy(grown, buf)
+			buf = grown
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > limit {
+			return buf[:limit], fmt.Errorf("%w: more than %d bytes", errTooLarge, limit)
+		}
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}
+
+// disarm makes a text from outside fit for a terminal and short.
+func disarm(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > 300 {
+		s = strings.ToValidUTF8(s[:300], "") + "…"
+	}
+	return s
+}

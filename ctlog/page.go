@@ -1,0 +1,291 @@
+package ctlog
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxPage bounds the entries of one page. No log gives more than a few thousand.
+const maxPage = 1 << 16
+
+// errEmpty is an answer without entries to a valid range: to be retried, never "done".
+var errEmpty = errors.New("the log answers without entries")
+
+// ReadEntriesPage reads an answer to get-entries (RFC 6962 section 4.6) that begins with the entry at index into the
+// batch, which does not alias page. After an error the batch holds the whole entries that stood before it.
+//
+// The JSON is scanned, not reflected: unknown fields are skipped, fields may come in any order.
+func ReadEntriesPage(page []byte, index uint64, into *Batch) error {
+	into.reset(len(page)/4*3 + 3)
+	s := pageScanner{b: page, index: index, into: into}
+	if err := s.page(); err != nil {
+		return fmt.Errorf("reading entries: %w", err)
+	}
+	if len(into.Entries) == 0 {
+		return errEmpty
+	}
+	return nil
+}
+
+// reset empties the batch and makes room for so many bytes. Memory far beyond the need is let go.
+func (b *Batch) reset(need int) {
+	b.Entries, b.fingerprints = b.Entries[:0], b.fingerprints[:0]
+	if cap(b.buf) < need || cap(b.buf) > 4<<20 && cap(b.buf)/4 > need {
+		b.buf = make([]byte, 0, need)
+	}
+	b.buf = b.buf[:0]
+}
+
+type pageScanner struct {
+	b     []byte // the rest of the page
+	index uint64
+	into  *Batch
+	plain []byte // scratch for strings with escapes
+}
+
+var errCut = errors.New("the answer ends too early")
+
+func (s *pageScanner) page() error {
+	found := false
+	err := s.object(func(key []byte) error {
+		if string(key) != "entries" {
+			return s.skip()
+		}
+		found = true
+		return s.array(s.entry)
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return errors.New("the answer has no field \"entries\"")
+	case s.peek() != 0:
+		return errors.New("bytes after the answer")
+	}
+	return nil
+}
+
+func (s *pageScanner) entry() error {
+	if len(s.into.Entries) >= maxPage {
+		return fmt.Errorf("more than %d entries", maxPage)
+	}
+	mark := len(s.into.buf)
+	var leaf, extra []byte
+	err := s.object(func(key []byte) (err error) {
+		switch string(key) {
+		case "leaf_input":
+			leaf, err = s.base64()
+		case "extra_data":
+			extra, err = s.base64()
+		default:
+			err = s.skip()
+		}
+		return err
+	})
+	if err == nil && leaf == nil {
+		err = errors.New("an entry has no leaf_input")
+	}
+	if err != nil {
+		s.into.buf = s.into.buf[:mark]
+		return err
+	}
+	s.into.Entries = append(s.into.Entries, Entry{Index: s.index, Extra: extra})
+	ReadMerkleTreeLeaf(&s.into.Entries[len(s.into.Entries)-1], leaf)
+	s.index++
+	return nil
+}
+
+// peek returns the next byte that is not white space, without taking it; 0 at the end.
+func (s *pageScanner) peek() byte {
+	for len(s.b) > 0 {
+		switch c := s.b[0]; c {
+		case ' ', '\t', '\r', '\n':
+			s.b = s.b[1:]
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (s *pageScanner) expect(c byte) error {
+	switch got := s.peek(); got {
+	case c:
+		s.b = s.b[1:]
+		return nil
+	case 0:
+		return errCut
+	default:
+		return fmt.Errorf("%q where %q should stand", got, c)
+	}
+}
+
+// members reads what stands between open and the closing byte, separated by commas.
+func (s *pageScanner) members(open, closing byte, each func() error) error {
+	if err := s.expect(open); err != nil {
+		return err
+	}
+	if s.peek() == closing {
+		s.b = s.b[1:]
+		return nil
+	}
+	for {
+		if err := each(); err != nil {
+			return err
+		}
+		if s.peek() == closing {
+			s.b = s.b[1:]
+			return nil
+		}
+		if err := s.expect(','); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *pageScanner) array(each func() error) error { return s.members('[', ']', each) }
+
+func (s *pageScanner) object(field func(key []byte) error) error {
+	return s.members('{', '}', func() error {
+		raw, escaped, err := s.str()
+		if err != nil {
+			return err
+		}
+		if escaped {
+			if raw, err = s.unescape(raw); err != nil {
+				return err
+			}
+		}
+		if err := s.expect(':'); err != nil {
+			return err
+		}
+		return field(raw)
+	})
+}
+
+// str reads a string and returns what stands between its quotes.
+func (s *pageScanner) str() (raw []byte, escaped bool, err error) {
+	if err := s.expect('"'); err != nil {
+		return nil, false, err
+	}
+	from := 0
+	for {
+		i := bytes.IndexByte(s.b[from:], '"')
+		if i < 0 {
+			return nil, false, errCut
+		}
+		end := from + i
+		back := bytes.IndexByte(s.b[from:end], '\\')
+		if back < 0 {
+			raw, s.b = s.b[:end], s.b[end+1:]
+			return raw, escaped, nil
+		}
+		// Go on behind the escaped character, which may be the quote that was found.
+		escaped = true
+		from += back + 2
+		if from > len(s.b) {
+			return nil, false, errCut
+		}
+	}
+}
+
+// base64 reads a string and decodes it to the end of the batch's buffer, which has room for the whole page.
+func (s *pageScanner) base64() ([]byte, error) {
+	raw, escaped, err := s.str()
+	if err != nil {
+		return nil, err
+	}
+	if escaped {
+		if raw, err = s.unescape(raw); err != nil {
+			return nil, err
+		}
+	}
+	mark := len(s.into.buf)
+	s.into.buf = slices.Grow(s.into.buf, base64.StdEncoding.DecodedLen(len(raw)))
+	n, err := base64.StdEncoding.Decode(s.into.buf[mark:cap(s.into.buf)], raw)
+	if err != nil {
+		return nil, fmt.Errorf("decoding base64: %w", err)
+	}
+	s.into.buf = s.into.buf[:mark+n]
+	return s.into.buf[mark : mark+n : mark+n], nil
+}
+
+// unescape resolves the escapes of a JSON string (RFC 8259 section 7): some servers write "\/" or "\u003d" in base64.
+// The result is valid until the next call.
+func (s *pageScanner) unescape(raw []byte) ([]byte, error) {
+	out := s.plain[:0]
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			out = append(out, raw[i])
+			continue
+		}
+		i++
+		if i == len(raw) {
+			return nil, errCut
+		}
+		switch c := raw[i]; c {
+		case '"', '\\', '/':
+			out = append(out, c)
+		case 'b', 'f', 'n', 'r', 't':
+			out = append(out, map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}[c])
+		case 'u':
+			if i+4 >= len(raw) {
+				return nil, errors.New("bad escape in a string")
+			}
+			r, err := strconv.ParseUint(string(raw[i+1:i+5]), 16, 16)
+			if err != nil {
+				return nil, errors.New("bad escape in a string")
+			}
+			out = utf8.AppendRune(out, rune(r))
+			i += 4
+		default:
+			return nil, errors.New("bad escape in a string")
+		}
+	}
+	s.plain = out
+	return out, nil
+}
+
+// skip passes over one value of any kind. Nesting costs no memory.
+func (s *pageScanner) skip() error {
+	for depth := 0; ; {
+		switch s.peek() {
+		case 0:
+			return errCut
+		case '"':
+			if _, _, err := s.str(); err != nil {
+				return err
+			}
+		case '{', '[':
+			depth++
+			s.b = s.b[1:]
+			continue
+		case '}', ']':
+			depth--
+			if depth < 0 {
+				return errors.New("a closing bracket where a value should stand")
+			}
+			s.b = s.b[1:]
+		case ',', ':':
+			if depth == 0 {
+				return errors.New("a value is missing")
+			}
+			s.b = s.b[1:]
+			continue
+		default: // a number, true, false or null
+			n := bytes.IndexAny(s.b, ",:]}[{\" \t\r\n")
+			if n < 0 {
+				return errCut
+			}
+			s.b = s.b[n:]
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+}
