@@ -118,16 +118,15 @@ func ccTLD2017(w *World) (*Plan, error) {
 		l.CN = zones[i%len(zones)]
 		l.DNS = []string{l.CN, "www." + l.CN}
 	})
-	for i, a := range []*ca.Authority{le, cpanel, le} {
+	for i, by := range []struct {
+		ca   *ca.Authority
+		name string
+	}{{le, "Let's Encrypt Authority X3"}, {cpanel, "Certification Authority"}, {le, "Let's Encrypt Authority X3"}} {
 		l := ca.Leaf{CN: zones[i]}
 		for _, host := range []string{"", "cpanel.", "mail.", "webdisk.", "webmail.", "www."} {
 			l.DNS = append(l.DNS, host+zones[i])
 		}
-		cn := "unknown"
-		if a != nil {
-			cn = a.CN
-		}
-		s.rings("takeover of "+zones[i], RuleIssuer, cn, a, l)
+		s.rings("takeover of "+zones[i], RuleIssuer, by.name, by.ca, l)
 	}
 	return s.done()
 }

@@ -64,8 +64,9 @@ type Submission struct {
 	AsPrecert, AsFinal bool
 	// Rings is set when this issuance must ring.
 	Rings bool
-	// Rule is the rule that must stand, not held, among the reasons, and Reason a text that must stand in the alarm.
-	// Both are empty when Rings is not set.
+	// Rule is the rule that must stand, not held, among the reasons. Reason is a text that must stand in the alarm
+	// beside it: the name of the issuer, or where only the key tells, a matched name. Both are empty when Rings is not
+	// set.
 	Rule, Reason string
 }
 

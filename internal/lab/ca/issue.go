@@ -189,3 +189,6 @@ func (l *Leaf) names() [][]byte {
 	}
 	return append(names, l.RawSAN...)
 }
+
+// IssuerKeyHash is the SHA-256 of the key of the final issuer: with TBS it identifies the issuance.
+func (i *Issued) IssuerKeyHash() [32]byte { return i.issuer.Final().KeyHash() }
