@@ -109,7 +109,7 @@ func report(m *Matcher, s *cert.Scan, der []byte) []Match {
 }
 
 // unreported are the cases that name the target in another notation or place and are not reported, each with the
-// reason. docs/matching.md tells users the same.
+// reason. docs/config.md tells users the same.
 var unreported = map[string]string{
 	"dns-ip/v4-nip":   "a name of nip.io that resolves to the address: the certificate serves that name, no client takes it for the address",
 	"dns-ip/v4-sslip": "a name of sslip.io that resolves to the address: the certificate serves that name, no client takes it for the address",

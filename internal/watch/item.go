@@ -79,9 +79,9 @@ func ParseName(text string, at Place) (Item, error) {
 		return refuse("the reverse name of an address", hint)
 	}
 	if !exact && isSuffix(normal) && !strings.HasSuffix(bare, ".") {
-		problem := "is a public suffix: it would match every certificate below it"
+		problem := "a public suffix: it would match every certificate below it"
 		if !strings.Contains(normal, ".") {
-			problem = "is a single label: it would match every certificate of that top-level domain"
+			problem = "a single label: it would match every certificate of that top-level domain"
 		}
 		return refuse(problem, fmt.Sprintf("name your own domain (example.%s); to watch all of it write %q with the dot at its end", normal, normal+"."))
 	}

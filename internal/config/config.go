@@ -1,0 +1,150 @@
+// Package config reads tocsin.yaml: what is watched, what is expected, who is told, which logs are followed.
+//
+// It is strict, because a watch list that means less than its author believes is how alarms stay silent. Unknown keys,
+// keys written twice, items that are no names or networks, and anything that would match nothing are refused, all at
+// once, each with file, line, column, the line itself and a hint. Nothing is expanded: no anchors, no environment.
+//
+// The file is the operator's and trusted, as are the files it names: whoever can write them can silence us. Relative
+// paths are taken from the directory of the configuration file.
+//
+// Every key is described in docs/config.md; [Keys] lists them.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/internal/watch"
+)
+
+// Config is a configuration that was checked. It does not change: see [Config.Reload].
+type Config struct {
+	// Path is the file as it was named.
+	Path    string
+	Watches []Watch
+	// Receivers is empty when none is configured: then matches are printed.
+	Receivers []Receiver
+	Logs      Logs
+	// Contact goes into the User-Agent with which logs are asked; "" when not given.
+	Contact string
+	// State is the path of the database, "" when not given.
+	State string
+	// Poll is the time between two looks at the head of a log, 0 when not given.
+	Poll time.Duration
+
+	lists []*list
+	self  stamp
+}
+
+// Watch is one entry of the list watch, with the items of its bulk lists.
+type Watch struct {
+	watch.Watch
+	// Place is where the entry begins.
+	Place watch.Place
+	// Expect is nil when nothing is expected.
+	Expect *Expect
+	// Surprise is "digest", "alarm" or "page", or "" when not given.
+	Surprise string
+
+	inline []watch.Item
+}
+
+// Expect is what certificates of a watch promise. All conditions that are given must hold; nil and 0 are not given.
+type Expect struct {
+	// Issuers are CA owners by name or CAA domain, or "spki:" and 64 hexadecimal digits.
+	Issuers []string
+	// Keys are "spki:" and 64 hexadecimal digits, or "file:" and the path of a file or directory.
+	Keys                             []string
+	MaxValidity                      time.Duration
+	AllowWildcard, AllowForeignNames *bool
+	// Place is where the expectation stands, Places where each of its conditions does, by key.
+	Place  watch.Place
+	Places map[string]watch.Place
+}
+
+// Receiver is one of those who are told. Exactly one of Stdout and Exec is set.
+type Receiver struct {
+	Name   string
+	Place  watch.Place
+	Stdout *Stdout
+	Exec   *Exec
+}
+
+// Stdout prints to standard output: text, or a JSON object per line.
+type Stdout struct{ JSON bool }
+
+// Exec runs a program without a shell, with a JSON object on its standard input.
+type Exec struct {
+	Command []string
+	// Timeout ends the program; 0 when not given.
+	Timeout time.Duration
+}
+
+// Logs says which logs are followed.
+type Logs struct {
+	// List is the path or URL of a log list, "" for the default list, "none" for none.
+	List string
+	// Add are logs beside the list.
+	Add []Log
+}
+
+// Log is one log that is described by hand.
+type Log struct {
+	Name string
+	// Kind is "rfc6962" or "static".
+	Kind string
+	// URL is the submission prefix. MonitoringURL, where the log is read, is set for static logs only.
+	URL, MonitoringURL string
+	// Key is the DER SubjectPublicKeyInfo of the log.
+	Key []byte
+	// Dial is where to connect instead of the host of the URL ("host:port" or a URL without path), or "".
+	Dial  string
+	Place watch.Place
+}
+
+// maxFile bounds the configuration file, without its bulk lists.
+const maxFile = 16 << 20
+
+// Load reads and checks a configuration with its bulk lists. The error joins everything that is wrong: an *[Error] for
+// each mistake in the file, a *watch.ItemError for each in a bulk list.
+func Load(path string) (*Config, error) {
+	self := stampOf(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if len(text) > maxFile {
+		return nil, &Error{File: path, Problem: fmt.Sprintf("larger than %d bytes", maxFile), HintText: "put long lists into names_file and networks_file"}
+	}
+	c, err := parse(path, text)
+	if err != nil {
+		return nil, err
+	}
+	c.self = self
+	return c, nil
+}
+
+// parse reads a configuration from memory; bulk lists come from the file system.
+func parse(path string, text []byte) (*Config, error) {
+	d := newDecoder(path, text)
+	var raw file
+	d.document(text, &raw)
+	if err := errors.Join(d.errs...); err != nil {
+		return nil, err
+	}
+	k := checker{decoder: d, dir: filepath.Dir(path), c: &Config{Path: path}}
+	k.file(&raw)
+	if err := errors.Join(d.errs...); err != nil {
+		return nil, err
+	}
+	return k.c, nil
+}
