@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+)
+
+// logsCmd shows coverage: what is read of each log, and what is owed.
+type logsCmd struct {
+	Config string `short:"c" type:"path" help:"Config file, for the place of the state file."`
+	State  string `type:"path" help:"State file."`
+	JSON   bool   `help:"Print one JSON object, with the evidence of faults."`
+}
+
+func (c *logsCmd) Run(p *process) error {
+	cfg, err := configForState(c.Config)
+	if err != nil {
+		return err
+	}
+	state, err := statePath(c.State, cfg)
+	if err != nil {
+		return err
+	}
+	cov, err := app.AskCoverage(p.ctx, state)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := json.NewEncoder(p.stdout).Encode(cov); err != nil {
+			return err
+		}
+	} else {
+		logsText(p.stdout, cov)
+	}
+	for _, l := range cov.Logs {
+		if cov.PID == 0 || l.State == "unreachable" || l.State == "faulty" {
+			return exitError(exitBlind)
+		}
+	}
+	return nil
+}
+
+func logsText(w io.Writer, c *app.Coverage) {
+	if c.PID == 0 {
+		fmt.Fprintln(w, "no daemon runs on this state: nothing is seen now; this is how far the last one came")
+	}
+	for _, l := range c.Logs {
+		fmt.Fprintf(w, "%-36s %-12s from %d, at %d of %d, verified to %d, %d owed", notify.Safe(l.Name, 36), l.State, l.Start, l.Position, l.Head, l.Verified, l.Owed)
+		if l.HeadTime != nil {
+			fmt.Fprintf(w, ", head of %s", l.HeadTime.UTC().Format(time.RFC3339))
+		}
+		if l.Owed > 0 && c.PID != 0 {
+			fmt.Fprintf(w, ", %.0f/s, %s", l.Rate, catchUp(&l))
+		}
+		fmt.Fprintln(w)
+		if l.Error != "" {
+			fmt.Fprintf(w, "    error: %s\n", notify.Safe(l.Error, 300))
+		}
+		if l.Note != "" {
+			fmt.Fprintf(w, "    note: %s\n", notify.Safe(l.Note, 300))
+		}
+	}
+	for _, f := range c.Faults {
+		fmt.Fprintf(w, "fault %s of %s, %d times, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), f.Count, f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))
+	}
+	fmt.Fprintf(w, "filed: %d issuances in %d sightings, %d undecided", c.Ledger.Issuances, c.Ledger.Sightings, c.Ledger.Undecided)
+	levels := make([]string, 0, len(c.Ledger.Levels))
+	for level := range c.Ledger.Levels {
+		levels = append(levels, level)
+	}
+	slices.Sort(levels)
+	for _, level := range levels {
+		fmt.Fprintf(w, ", %d %s", c.Ledger.Levels[level], level)
+	}
+	fmt.Fprintln(w)
+	for name, n := range c.Ledger.Waiting {
+		if n > 0 {
+			fmt.Fprintf(w, "waiting: %d messages for %s\n", n, notify.Safe(name, 100))
+		}
+	}
+	fmt.Fprintln(w, "next: tocsin explain ID")
+}

@@ -1,0 +1,153 @@
+// Command tocsin rings when a certificate authority issues a certificate for your names or addresses without your
+// permission.
+//
+// One file holds one command. Results go to standard output, progress and errors to standard error. The exit status
+// is 0 when quiet, 1 when there was a surprise, 2 for a mistake in the call or the config, and 3 when something could
+// not be seen; 1 wins over 3.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+)
+
+// Exit statuses, as docs/commands.md names them.
+const (
+	exitQuiet    = 0
+	exitSurprise = 1
+	exitUsage    = 2
+	exitBlind    = 3
+)
+
+type cli struct {
+	Watch   watchCmd   `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
+	Drill   drillCmd   `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
+	Lab     labCmd     `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
+	Match   matchCmd   `cmd:"" help:"Say what tocsin would make of certificates in files."`
+	Explain explainCmd `cmd:"" help:"Show the decision for one issuance, clause by clause."`
+	Logs    logsCmd    `cmd:"" help:"Show what is seen of each log, and what is not."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// process is what a command may use of the world around it.
+type process struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	args           []string
+	// seams replaces parts of the daemon: empty outside of tests.
+	seams app.Seams
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], app.Seams{}))
+}
+
+// run is main without the process around it, so that tests can run it as a command of their own binary.
+func run(args []string, seams app.Seams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &process{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, args: args, seams: seams}
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("tocsin"),
+		kong.Description("Rings when a certificate for your names or addresses is issued without your permission."),
+		kong.UsageOnError(),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.Bind(p),
+	)
+	if err != nil {
+		return p.fail(err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		return p.fail(&hintError{err: err, hint: "see: tocsin --help", code: exitUsage})
+	}
+	return p.fail(k.Run(p))
+}
+
+// hintError is an error for the person at the terminal: what is wrong, what to do, and with which status to end.
+type hintError struct {
+	err  error
+	hint string
+	code int
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+func (e *hintError) Hint() string  { return e.hint }
+
+// exitError ends the command with a status and no further word: everything was said on the way.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// fail prints err as every command does and returns the exit status that goes with it.
+func (p *process) fail(err error) int {
+	if err == nil {
+		return exitQuiet
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return int(exit)
+	}
+	p.say(err)
+	code := exitUsage
+	var withCode *hintError
+	if errors.As(err, &withCode) && withCode.code != 0 {
+		code = withCode.code
+	}
+	return code
+}
+
+// say prints an error with its hint, and each part of a joined one by itself, so that every hint stands below its error.
+func (p *process) say(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if parts := joined.Unwrap(); len(parts) > 0 && err.Error() == errors.Join(parts...).Error() {
+			for _, part := range parts {
+				p.say(part)
+			}
+			return
+		}
+	}
+	prefix := "tocsin: error: "
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(p.stderr, "%s%s\n", prefix, notify.Safe(strings.TrimRight(line, "\n"), 2000))
+		prefix = "" // the lines of an excerpt
+	}
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(p.stderr, "tocsin: hint: %s\n", notify.Safe(hint, 2000))
+	}
+}
+
+// hintOf finds what an error says there is to do.
+func hintOf(err error) string {
+	var a interface{ Hint() string }
+	if errors.As(err, &a) {
+		return a.Hint()
+	}
+	var b interface{ HintText() string }
+	if errors.As(err, &b) {
+		return b.HintText()
+	}
+	return ""
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/cert"
+	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/bundle"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+	"github.com/tocsin-ct/tocsin/internal/policy"
+)
+
+// matchCmd runs certificates from files through the stations of the daemon, without any log.
+type matchCmd struct {
+	Args   []string `arg:"" name:"ITEM|FILE" help:"Arguments before the first existing file are items, the others files or directories: PEM, DER, gzip, get-entries pages, data tiles."`
+	Config string   `short:"c" type:"path" help:"Config file, instead of ITEMs."`
+	JSON   bool     `help:"Print one JSON object per certificate and one at the end."`
+	All    bool     `help:"Show certificates that touch nothing as well (always so with --json)."`
+}
+
+// matchLine is the answer for one certificate.
+type matchLine struct {
+	Index   int             `json:"index"`
+	File    string          `json:"file"`
+	At      int             `json:"file_index"`
+	SHA256  string          `json:"sha256"`
+	ID      string          `json:"id"`
+	Matched []notify.Match  `json:"matched"`
+	Verdict string          `json:"verdict"`
+	Reasons []policy.Reason `json:"reasons"`
+	Oddity  []cert.Oddity   `json:"oddities"`
+}
+
+// matchTotal is the line at the end.
+type matchTotal struct {
+	Kind         string `json:"kind"` // "total"
+	Certificates int    `json:"certificates"`
+	Matched      int    `json:"matched"`
+	Surprises    int    `json:"surprises"`
+	Odd          int    `json:"odd"`
+}
+
+func (c *matchCmd) Run(p *process) error {
+	items, files := splitArgs(c.Args)
+	if len(files) == 0 {
+		last := c.Args[len(c.Args)-1]
+		return &hintError{err: fmt.Errorf("no file among the arguments: %s does not exist", last), hint: "tocsin match ITEM… FILE…"}
+	}
+	cfg, err := loadConfig(c.Config, items)
+	if err != nil {
+		return err
+	}
+	st, warnings, err := stations(cfg)
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		for _, w := range warnings {
+			fmt.Fprintf(p.stderr, "tocsin: note: %s\n", notify.Safe(w, 500))
+		}
+	}
+	m := matching{p: p, st: st, json: c.JSON, all: c.All, enc: json.NewEncoder(p.stdout), now: time.Now()}
+	m.enc.SetEscapeHTML(false)
+	m.total.Kind = "total"
+	for _, file := range files {
+		if err := bundle.Read(file, m.item); err != nil {
+			return fmt.Errorf("matching: %w", err)
+		}
+	}
+	return m.end()
+}
+
+// splitArgs parts items from files: the first argument that exists as a file ends the items.
+func splitArgs(args []string) (items, files []string) {
+	for i, a := range args {
+		if _, err := os.Stat(a); err == nil || errors.Is(err, fs.ErrPermission) {
+			return args[:i], args[i:]
+		}
+	}
+	return args, nil
+}
+
+// matching goes through the certificates of all files.
+type matching struct {
+	p     *process
+	st    *app.Stations
+	json  bool
+	all   bool
+	enc   *json.Encoder
+	now   time.Time
+	scan  cert.Scan
+	total matchTotal
+}
+
+func (m *matching) item(it bundle.Item) error {
+	if m.p.ctx.Err() != nil {
+		return m.p.ctx.Err()
+	}
+	index := m.total.Certificates
+	m.total.Certificates++
+	sub := app.Subject{Bytes: it.DER}
+	if e := it.Entry; e != nil {
+		var precert []byte
+		var chain [][]byte
+		if len(e.Extra) > 0 {
+			// What a damaged extra_data still gives is used; the issuer then stays unproven.
+			precert, chain, _ = ctlog.ReadExtra(e.Precert, e.Extra)
+		} else {
+			precert = e.PreCert
+		}
+		sub = app.FromEntry(e, precert, chain)
+	}
+	r := m.st.Read(sub)
+	v := m.st.Decide(r, m.now)
+	odd := r.Cert.Oddities
+	if it.Problem != "" {
+		odd = append(odd, cert.Oddity{Code: "file", Text: it.Problem})
+	}
+	if len(odd) > 0 {
+		m.total.Odd++
+	}
+	if len(r.Matches) > 0 {
+		m.total.Matched++
+	}
+	if v.Level >= policy.Alarm {
+		m.total.Surprises++
+	}
+	if m.json {
+		return m.enc.Encode(matchLine{
+			Index: index, File: it.File, At: it.Index, SHA256: hex.EncodeToString(r.Fingerprint[:]), ID: r.ID.String(),
+			Matched: m.st.Matches(r), Verdict: v.Level.String(), Reasons: orEmpty(v.Reasons), Oddity: orEmpty(odd),
+		})
+	}
+	if len(r.Matches) == 0 && !m.all {
+		return nil
+	}
+	doc := m.st.Document(r, &v, m.now)
+	doc.Issuance = r.ID.String()
+	_, err := fmt.Fprintf(m.p.stdout, "%s #%d\n%s\n", notify.Safe(it.File, 500), it.Index, doc.Text())
+	return err
+}
+
+func (m *matching) end() error {
+	if m.json {
+		if err := m.enc.Encode(m.total); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(m.p.stdout, "%d certificates, %d touch a watch, %d would ring, %d with oddities\n",
+			m.total.Certificates, m.total.Matched, m.total.Surprises, m.total.Odd)
+	}
+	if m.total.Surprises > 0 {
+		return exitError(exitSurprise)
+	}
+	return nil
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

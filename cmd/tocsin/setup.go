@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/config"
+	"github.com/tocsin-ct/tocsin/internal/facts"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+	"github.com/tocsin-ct/tocsin/internal/policy"
+	"github.com/tocsin-ct/tocsin/internal/watch"
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// defaultConfig is read when it stands in the working directory and nothing else is asked for.
+const defaultConfig = "tocsin.yaml"
+
+// loadConfig reads the config at path, or makes one of the items, or takes the default file. Items and a config
+// exclude each other: what is watched should stand in one place.
+func loadConfig(path string, items []string) (*config.Config, error) {
+	switch {
+	case path != "" && len(items) > 0:
+		return nil, &hintError{err: errors.New("items on the command line and --config exclude each other"), hint: "add the items to " + path}
+	case path != "":
+		return config.Load(path)
+	case len(items) > 0:
+		return inlineConfig(items)
+	}
+	if _, err := os.Stat(defaultConfig); err == nil {
+		return config.Load(defaultConfig)
+	}
+	return nil, &hintError{err: errors.New("nothing to watch"),
+		hint: "name what is yours, as in: tocsin watch example.com 192.0.2.0/24; or write a " + defaultConfig}
+}
+
+// inlineConfig makes a watch of each item.
+func inlineConfig(items []string) (*config.Config, error) {
+	c := &config.Config{}
+	var errs []error
+	for i, text := range items {
+		it, err := watch.ParseItem(text, watch.Place{Line: i + 1})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.Watches = append(c.Watches, config.Watch{
+			Watch: watch.Watch{Name: it.Text, Items: []watch.Item{it}}, Place: it.Place,
+		})
+	}
+	return c, errors.Join(errs...)
+}
+
+// stations makes everything that decisions need of a config. The warnings are for people.
+func stations(c *config.Config) (st *app.Stations, warnings []string, err error) {
+	owners, err := facts.LoadOwners()
+	if err != nil {
+		return nil, nil, err
+	}
+	st = &app.Stations{Owners: owners}
+	var rules []policy.Watch
+	for _, w := range c.Watches {
+		r := policy.Watch{Name: w.Name, Owner: w.Owner, Items: w.Items, Config: w.Place.String()}
+		if w.Surprise != "" {
+			if r.Surprise, err = policy.ParseSurprise(w.Surprise); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", w.Place, err)
+			}
+		}
+		if e := w.Expect; e != nil {
+			r.Expect = &policy.Expect{
+				Issuers: e.Issuers, Keys: e.Keys, MaxValidity: e.MaxValidity,
+				AllowWildcard: e.AllowWildcard, AllowForeignNames: e.AllowForeignNames,
+				Config: e.Place.String(), Places: map[string]string{},
+			}
+			for key, at := range e.Places {
+				r.Expect.Places[key] = at.String()
+			}
+		}
+		st.Watches = append(st.Watches, w.Watch)
+		rules = append(rules, r)
+	}
+	if st.Rules, err = policy.Compile(rules, owners); err != nil {
+		return nil, nil, err
+	}
+	if st.Keys, err = facts.OpenKeys(st.Rules.KeySources()); err != nil {
+		return nil, nil, err
+	}
+	st.Matcher = watch.New(st.Watches)
+	warnings = policy.Warnings(st.Rules)
+	for _, p := range st.Keys.Problems() {
+		warnings = append(warnings, p.String())
+	}
+	return st, warnings, nil
+}
+
+// reloader takes over changed item lists and key files while the daemon runs.
+func reloader(c *config.Config, st *app.Stations) func() (*app.Stations, error) {
+	keys := st.Keys
+	return func() (*app.Stations, error) {
+		next, changed, err := c.Reload()
+		c = next
+		if !changed {
+			_, kerr := keys.Reload() // in place
+			return nil, errors.Join(err, kerr)
+		}
+		st, _, serr := stations(next)
+		if serr != nil {
+			return nil, errors.Join(err, serr)
+		}
+		keys = st.Keys
+		return st, err
+	}
+}
+
+// receivers makes the receivers of a config; without any, matches are printed.
+func receivers(c *config.Config, w io.Writer, json bool) ([]notify.Receiver, error) {
+	var out []notify.Receiver
+	for _, r := range c.Receivers {
+		switch {
+		case r.Stdout != nil:
+			out = append(out, notify.NewStdout(w, &notify.StdoutOptions{Name: r.Name, JSON: json || r.Stdout.JSON}))
+		case r.Exec != nil:
+			e, err := notify.NewExec(r.Name, r.Exec.Command, &notify.ExecOptions{Timeout: r.Exec.Timeout})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.Place, err)
+			}
+			out = append(out, e)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, notify.NewStdout(w, &notify.StdoutOptions{JSON: json}))
+	}
+	return out, nil
+}
+
+// followed are the logs to follow: of a list, and by hand. Reports and skips are for people.
+func followed(ctx context.Context, c *config.Config, list string) (logs []loglist.Log, notes []string, err error) {
+	if list == "" {
+		list = c.Logs.List
+	}
+	if list == "" {
+		list = loglist.DefaultURL
+	}
+	if list != "none" {
+		l, err := loglist.Load(ctx, list, &http.Client{Timeout: time.Minute})
+		if err != nil {
+			return nil, nil, &hintError{err: fmt.Errorf("loading the log list: %w", err), hint: "give a list as a file or URL with --logs", code: exitBlind}
+		}
+		for _, r := range l.Reports {
+			notes = append(notes, "log list: "+r.String())
+		}
+		logs = l.Followed()
+	}
+	for _, g := range c.Logs.Add {
+		kind := loglist.RFC6962
+		if g.Kind == loglist.Static.String() {
+			kind = loglist.Static
+		}
+		l, err := loglist.FromKey(kind, g.URL, g.MonitoringURL, g.Key, g.Dial)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", g.Place, err)
+		}
+		if g.Name != "" {
+			l.Description = g.Name
+		}
+		logs = append(logs, l)
+	}
+	seen := map[[32]byte]bool{}
+	unique := logs[:0]
+	for _, l := range logs { // a log by hand may stand in the list as well: the list's entry wins
+		if !seen[l.ID] {
+			seen[l.ID] = true
+			unique = append(unique, l)
+		}
+	}
+	if len(unique) == 0 {
+		return nil, nil, &hintError{err: fmt.Errorf("no usable log in %s", list), hint: "tocsin follows logs in the states usable, qualified and readonly", code: exitBlind}
+	}
+	return unique, notes, nil
+}
+
+// start reads --from: now, start, or a date.
+func start(from string) (ctlog.Start, error) {
+	switch from {
+	case "", "now":
+		return ctlog.Start{}, nil
+	case "start":
+		return ctlog.Start{Zero: true}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(layout, from); err == nil {
+			return ctlog.Start{Since: t}, nil
+		}
+	}
+	return ctlog.Start{}, &hintError{err: fmt.Errorf("--from %q is no place to start", from), hint: "now, start, or a date such as 2026-11-01 or 2026-11-01T12:00:00Z"}
+}
+
+// statePath is where the state file is: as asked for, as configured, or in the user's directory for state.
+func statePath(flag string, c *config.Config) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if c != nil && c.State != "" {
+		return c.State, nil
+	}
+	dir := os.Getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", &hintError{err: fmt.Errorf("finding a place for the state file: %w", err), hint: "name one with --state"}
+		}
+		switch runtime.GOOS {
+		case "windows":
+			dir = filepath.Join(home, "AppData", "Local")
+		case "darwin":
+			dir = filepath.Join(home, "Library", "Application Support")
+		default:
+			dir = filepath.Join(home, ".local", "state")
+		}
+	}
+	return filepath.Join(dir, "tocsin", "tocsin.db"), nil
+}
+
+// configForState finds the config that a command which only asks about the state would use, for its state path.
+func configForState(path string) (*config.Config, error) {
+	if path == "" {
+		if _, err := os.Stat(defaultConfig); err != nil {
+			return nil, nil
+		}
+		path = defaultConfig
+	}
+	return config.Load(path)
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+)
+
+// watchCmd is the daemon.
+type watchCmd struct {
+	Items  []string      `arg:"" optional:"" name:"ITEM" help:"Name (and all beneath it), =exact name, address or network. Instead of a config."`
+	Config string        `short:"c" type:"path" help:"Config file; tocsin.yaml in this directory when there is one and no ITEM is given."`
+	State  string        `type:"path" help:"State file (default: tocsin.db in your directory for state)."`
+	Logs   string        `help:"Log list: a file or an https URL (default: the public list)."`
+	From   string        `default:"now" help:"Where to begin with a log not read before: now, start, or a date."`
+	Poll   time.Duration `help:"Time between looks at the head of a log (default 15s)."`
+	Once   bool          `help:"Read every log to its current head, decide, tell, and exit: 1 when something rang, 3 when something could not be seen."`
+	JSON   bool          `help:"Print one JSON object per line."`
+	Debug  bool          `help:"Log every step to standard error."`
+}
+
+func (c *watchCmd) Run(p *process) error {
+	cfg, err := loadConfig(c.Config, c.Items)
+	if err != nil {
+		return err
+	}
+	from, err := start(c.From)
+	if err != nil {
+		return err
+	}
+	state, err := statePath(c.State, cfg)
+	if err != nil {
+		return err
+	}
+	st, warnings, err := stations(cfg)
+	if err != nil {
+		return err
+	}
+	out := &lockedWriter{w: p.stdout}
+	to, err := receivers(cfg, out, c.JSON)
+	if err != nil {
+		return err
+	}
+	logs, notes, err := followed(p.ctx, cfg, c.Logs)
+	if err != nil {
+		return err
+	}
+	screen := newScreen(p.stderr)
+	for _, w := range append(warnings, notes...) {
+		fmt.Fprintf(screen, "tocsin: note: %s\n", notify.Safe(w, 500))
+	}
+	if c.Poll == 0 {
+		c.Poll = cfg.Poll
+	}
+	// A reader of our output that goes away must not end the daemon: other receivers still want to be told.
+	signal.Ignore(syscall.SIGPIPE)
+	a, err := app.New(p.ctx, app.Options{
+		State: state, Logs: logs, Stations: st, Reload: reloader(cfg, st), Receivers: to,
+		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
+		Logger: slog.New(logHandler(screen, c.Debug)), Seams: p.seams,
+	})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	items := 0
+	for _, w := range st.Watches {
+		items += len(w.Items)
+	}
+	fmt.Fprintf(screen, "tocsin: watching %s on %s, from %s; state in %s\n", count(items, "item"), count(len(logs), "log"), c.From, state)
+
+	var side sync.WaitGroup
+	done := make(chan struct{})
+	side.Go(func() {
+		select {
+		case <-a.Ready():
+			if c.JSON {
+				_ = json.NewEncoder(out).Encode(ready{Kind: "ready", At: time.Now().UTC(), Logs: len(logs), Items: items})
+			} else {
+				fmt.Fprintf(screen, "tocsin: every log has a place to be read from: what is logged from here on is seen\n")
+			}
+		case <-done:
+		}
+	})
+	side.Go(func() { screen.progress(a, done) })
+	res, err := a.Run(p.ctx)
+	close(done)
+	side.Wait()
+	if err != nil {
+		return err
+	}
+	for _, why := range res.Blind {
+		fmt.Fprintf(screen, "tocsin: not seen: %s\n", notify.Safe(why, 1000))
+	}
+	switch {
+	case c.Once && res.Surprises > 0:
+		return exitError(exitSurprise)
+	case c.Once && len(res.Blind) > 0:
+		return exitError(exitBlind)
+	}
+	return nil
+}
+
+// ready is the line of --json that says: from here on everything is seen.
+type ready struct {
+	Kind  string    `json:"kind"`
+	At    time.Time `json:"at"`
+	Logs  int       `json:"logs"`
+	Items int       `json:"items"`
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// lockedWriter lets several goroutines write whole lines.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// logHandler writes logs as text on a terminal and as JSON elsewhere.
+func logHandler(s *screen, debug bool) slog.Handler {
+	o := &slog.HandlerOptions{Level: slog.LevelWarn}
+	if debug {
+		o.Level = slog.LevelDebug
+	}
+	if s.terminal {
+		return slog.NewTextHandler(s, o)
+	}
+	return slog.NewJSONHandler(s, o)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
+}

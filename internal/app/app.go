@@ -1,0 +1,372 @@
+// Package app is the wiring: it joins the packages that read, match, file, decide and tell into one daemon.
+//
+// [New] checks everything that can be wrong with a setup before anything runs; [App.Run] runs until its context ends,
+// or once to the current heads. The fast half (a follower per log) waits for nothing but logs and disk; the slow half
+// (deciding, telling) starts from the ledger, so that a crash at any point is made good by what the ledger still holds.
+//
+// It holds no rules of its own and trusts nobody more than the packages it joins do. The socket beside the state file
+// answers its owner only.
+package app
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/notify"
+	"github.com/tocsin-ct/tocsin/internal/policy"
+	"github.com/tocsin-ct/tocsin/internal/store"
+	"github.com/tocsin-ct/tocsin/internal/watch"
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// The points at which [Seams].Hook is called. A process that dies there loses nothing: tests show it.
+const (
+	BeforeFiling     = "before-filing"      // matches were found, nothing is stored
+	FiledNotDecided  = "filed-not-decided"  // in the ledger, without a verdict
+	BeforeSend       = "before-send"        // in the outbox, not sent
+	SentNotCommitted = "sent-not-committed" // sent, and still in the outbox: the only point that can repeat a delivery
+)
+
+// Tailer is what the app needs of a [ctlog.Tailer].
+type Tailer interface {
+	Run(context.Context) error
+	Status() ctlog.Status
+}
+
+// Seams replaces parts of the daemon so that tests can show that the drill notices a missing one. The zero value
+// replaces nothing.
+type Seams struct {
+	Matcher func(Toucher) Toucher
+	Tailer  func(ctlog.Client, ctlog.Cursor, *ctlog.TailOptions) Tailer
+	Deliver func(context.Context, notify.Outbox, []notify.Receiver, *notify.Options) error
+	Hook    func(point string)
+}
+
+// Options of an [App].
+type Options struct {
+	// State is the path of the state file. Required.
+	State string
+	// Logs are the logs to follow. At least one.
+	Logs []loglist.Log
+	// Stations decide what matters. Required. Reload, when set, is called now and then and returns stations made anew,
+	// or nil while nothing has changed.
+	Stations *Stations
+	Reload   func() (*Stations, error)
+	// Receivers are told. At least one.
+	Receivers []notify.Receiver
+	// From is where to begin with a log that was never read.
+	From ctlog.Start
+	// Poll is the time between looks at the head of a log; 0 for the default of [ctlog.TailOptions].
+	Poll time.Duration
+	// Once ends Run when every log was read to the head that was current at the start.
+	Once bool
+	// Contact and Version go into the User-Agent.
+	Contact, Version string
+	Logger           *slog.Logger // nil discards
+	Seams            Seams
+}
+
+// App is the daemon. Its exported methods may be called from several goroutines.
+type App struct {
+	opts      Options
+	logger    *slog.Logger
+	store     *store.Store
+	stations  atomic.Pointer[Stations]
+	receivers []notify.Receiver
+	logs      []*station
+	ready     chan struct{} // closed when every log has a start that is stored
+
+	surprises atomic.Int64 // alarms and pages decided since the start
+
+	mu    sync.Mutex
+	blind []string // in Once mode: why something was not seen
+}
+
+// station is one log that is followed.
+type station struct {
+	follower
+	tailer Tailer
+}
+
+// New opens the state and prepares everything. It is refused while another daemon owns the state: see
+// [store.LockedError]. The caller must call Close.
+func New(ctx context.Context, opts Options) (_ *App, err error) {
+	a := &App{opts: opts, logger: opts.Logger, receivers: opts.Receivers, ready: make(chan struct{})}
+	if a.logger == nil {
+		a.logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case opts.Stations == nil || len(opts.Stations.Watches) == 0:
+		return nil, errors.New("nothing to watch")
+	case len(opts.Logs) == 0:
+		return nil, errors.New("no log to follow")
+	case len(opts.Receivers) == 0:
+		return nil, errors.New("nobody to tell")
+	}
+	a.load(opts.Stations)
+	if a.store, err = store.Open(opts.State, nil); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			a.store.Close()
+		}
+	}()
+	for _, l := range opts.Logs {
+		if err := a.follow(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Close releases the state file.
+func (a *App) Close() error { return a.store.Close() }
+
+func (a *App) load(st *Stations) {
+	if wrap := a.opts.Seams.Matcher; wrap != nil {
+		st.Matcher = wrap(st.Matcher)
+	}
+	a.stations.Store(st)
+}
+
+func (a *App) hook(point string) {
+	if a.opts.Seams.Hook != nil {
+		a.opts.Seams.Hook(point)
+	}
+}
+
+// follow prepares the following of one log from where it was left.
+func (a *App) follow(ctx context.Context, l loglist.Log) error {
+	client, err := ctlog.NewClient(l, &ctlog.Options{Contact: a.opts.Contact, Version: a.opts.Version, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	var cur ctlog.Cursor
+	known, ok, err := a.store.LoadLog(ctx, l.ID)
+	if err != nil {
+		return err
+	}
+	if ok && len(known.Cursor) > 0 {
+		if err := json.Unmarshal(known.Cursor, &cur); err != nil {
+			return fmt.Errorf("reading the stored cursor of %s: %w", l.Name(), err)
+		}
+	}
+	s := &station{follower: follower{
+		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
+		size: cur.Size, verified: cur.Verified,
+	}}
+	s.started.Store(cur.Begun)
+	opts := &ctlog.TailOptions{
+		From: a.opts.From, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
+		Deliver: s.Deliver, Fault: a.fault,
+	}
+	if a.opts.Seams.Tailer != nil {
+		s.tailer = a.opts.Seams.Tailer(client, cur, opts)
+	} else {
+		s.tailer = ctlog.NewTailer(client, cur, opts)
+	}
+	a.logs = append(a.logs, s)
+	return nil
+}
+
+// Result is how a run ended.
+type Result struct {
+	// Surprises is the number of alarms and pages that were decided.
+	Surprises int64
+	// Blind says, in Once mode, what could not be seen, and what could not be told.
+	Blind []string
+}
+
+// Run follows all logs until ctx is done, or in Once mode until all were read. The error is one of our own side (the
+// disk, the socket); faults of logs are no error.
+func (a *App) Run(ctx context.Context) (Result, error) {
+	slow, stopSlow := context.WithCancelCause(ctx)
+	defer stopSlow(nil)
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	start := func(f func(context.Context) error) {
+		work.Go(func() {
+			if err := f(slow); err != nil && slow.Err() == nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+				stopSlow(err)
+			}
+		})
+	}
+	start(a.decide)
+	start(a.deliver)
+	start(a.serve)
+	start(a.reload)
+	start(a.announceReady)
+
+	var logs sync.WaitGroup
+	for _, s := range a.logs {
+		logs.Go(func() {
+			if err := s.tailer.Run(slow); err != nil && slow.Err() == nil {
+				a.cannotSee(err.Error())
+				a.logger.Error("a log is no longer followed", "log", s.log.Name(), "err", err)
+			}
+		})
+	}
+	logs.Wait()
+	if a.opts.Once && slow.Err() == nil {
+		a.drain(slow)
+	}
+	if !a.opts.Once {
+		<-slow.Done() // tailers that gave up do not end the daemon
+	}
+	stopSlow(nil)
+	work.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Result{Surprises: a.surprises.Load(), Blind: a.blind}, errors.Join(errs...)
+}
+
+func (a *App) cannotSee(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.blind = append(a.blind, why)
+}
+
+func (a *App) decided(level policy.Level, queued int) {
+	if level >= policy.Alarm {
+		a.surprises.Add(1)
+	}
+}
+
+// deliver takes the outbox to the receivers.
+func (a *App) deliver(ctx context.Context) error {
+	run := notify.Run
+	if a.opts.Seams.Deliver != nil {
+		run = a.opts.Seams.Deliver
+	}
+	return run(ctx, a.store, a.receivers, &notify.Options{Logger: a.logger, Hook: a.opts.Seams.Hook})
+}
+
+// drainTime is how long a single run waits for receivers that do not take their messages. They stay in the outbox.
+const drainTime = time.Minute
+
+// drain waits until all that was filed is decided and told.
+func (a *App) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	for {
+		n, err := a.store.Counts(ctx)
+		waiting := n.Undecided
+		for _, r := range a.receivers {
+			waiting += n.Outbox[r.Name()].Pending
+		}
+		switch {
+		case ctx.Err() != nil:
+			a.cannotSee("not everything that was filed could be decided and told in time; it stays in the state file")
+			return
+		case err == nil && waiting == 0:
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// fault keeps what a log did wrong, with its evidence, and tells of it for the record.
+func (a *App) fault(f ctlog.Fault) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	a.logger.Warn("fault of a log", "log", f.LogName, "kind", f.Kind, "text", f.Text)
+	err := a.store.RecordFault(ctx, store.Fault{Kind: f.Kind, LogID: f.Log, LogName: f.LogName, Text: f.Text, Evidence: f.Evidence, At: f.At})
+	if err == nil {
+		doc := struct {
+			Kind  string      `json:"kind"`
+			Fault ctlog.Fault `json:"fault"`
+		}{"fault", f}
+		text := fmt.Sprintf("FAULT %s of %s: %s\n      next: tocsin logs", f.Kind, notify.Safe(f.LogName, 200), notify.Safe(f.Text, 1000))
+		key := f.Kind + "\x00" + f.Log.String() + "\x00" + f.Text
+		_, err = a.store.Enqueue(ctx, notify.Messages("fault", key, "digest", text, mustJSON(doc), a.receivers)...)
+	}
+	if err != nil {
+		a.logger.Error("a fault of a log could not be kept", "log", f.LogName, "kind", f.Kind, "err", err)
+	}
+}
+
+// Ready is closed when every log has a place from which it is read, so that what is issued from then on is seen.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+func (a *App) announceReady(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ready := true
+		for _, s := range a.logs {
+			ready = ready && s.started.Load()
+		}
+		if ready {
+			close(a.ready)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// reloadEvery is how often files with keys and items are looked at.
+const reloadEvery = 10 * time.Second
+
+func (a *App) reload(ctx context.Context) error {
+	if a.opts.Reload == nil {
+		return nil
+	}
+	tick := time.NewTicker(reloadEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		st, err := a.opts.Reload()
+		if err != nil {
+			a.logger.Error("changed files were not taken over: what was read before stays in force", "err", err)
+		}
+		if st != nil {
+			a.load(st)
+			a.logger.Info("changed files were taken over")
+		}
+	}
+}
+
+// Coverage says what is seen of each log now.
+func (a *App) Coverage(ctx context.Context) (*Coverage, error) {
+	c := &Coverage{At: time.Now().UTC(), PID: os.Getpid(), Logs: a.Progress()}
+	return c, ledger(ctx, a.store, c)
+}
+
+// Watches are what is guarded at present.
+func (a *App) Watches() []watch.Watch { return a.stations.Load().Watches }
+
+// Progress says how far each log was read, without looking at the store.
+func (a *App) Progress() []LogCoverage {
+	out := make([]LogCoverage, 0, len(a.logs))
+	for _, s := range a.logs {
+		l := LogCoverage{Name: s.log.Name(), ID: base64.StdEncoding.EncodeToString(s.log.ID[:]), Kind: s.log.Kind.String(), Operator: s.log.Operator, URL: s.log.URL}
+		covers(&l, s.tailer.Status())
+		out = append(out, l)
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/internal/store"
+)
+
+// SocketPath is where the daemon that owns the state file listens: beside it. Unix allows about 100 bytes for such a
+// path; where that is not enough the socket stands in the directory for temporary files, under a name that follows
+// from the state file.
+func SocketPath(state string) string {
+	abs, err := filepath.Abs(state)
+	if err != nil {
+		abs = state
+	}
+	if p := abs + ".sock"; len(p) <= 100 {
+		return p
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("tocsin-%x.sock", sha256.Sum256([]byte(abs)))[:40]+".sock")
+}
+
+// serve answers other commands on the socket until ctx is done. Only the owner of the state file may connect.
+func (a *App) serve(ctx context.Context) error {
+	path := SocketPath(a.store.Path())
+	// The lock on the state is ours, so that a socket found here belongs to a daemon that died.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("listening for other commands: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("listening for other commands: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return fmt.Errorf("listening for other commands: %w", err)
+	}
+	srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { srv.Close() })
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answering other commands: %w", err)
+	}
+	return nil
+}
+
+func (a *App) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/coverage", func(w http.ResponseWriter, r *http.Request) {
+		c, err := a.Coverage(r.Context())
+		reply(w, c, err)
+	})
+	mux.HandleFunc("GET /v1/issuances/{prefix}", func(w http.ResponseWriter, r *http.Request) {
+		x, err := Explain(r.Context(), a.store, r.PathValue("prefix"))
+		reply(w, x, err)
+	})
+	return mux
+}
+
+// problem is an error on its way over the socket.
+type problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		p := problem{Error: err.Error()}
+		var h interface{ Hint() string }
+		if errors.As(err, &h) {
+			p.Hint = h.Hint()
+		}
+		status := http.StatusInternalServerError
+		if errors.Is(err, store.ErrNotFound) {
+			status = http.StatusNotFound
+		}
+		w.WriteHeader(status)
+		v = p
+	}
+	_ = json.NewEncoder(w).Encode(v) // the asker may be gone
+}
+
+// RemoteError is what the daemon answered instead of a result.
+type RemoteError struct{ Text, HintText string }
+
+func (e *RemoteError) Error() string { return e.Text }
+
+// Hint is what to do about it, or "".
+func (e *RemoteError) Hint() string { return e.HintText }
+
+// Ask finds out about state: from the daemon that owns it when one runs, else from the file itself. remote is the path
+// of the daemon's API, and local does the same with the opened file. T is decoded from JSON in the first case.
+func ask[T any](ctx context.Context, state, remote string, local func(*store.Store) (T, error)) (v T, err error) {
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", SocketPath(state))
+		},
+	}}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tocsin"+remote, nil)
+	if err != nil {
+		return v, err
+	}
+	resp, err := client.Do(req)
+	if err != nil { // nobody listens: no daemon
+		s, err := store.OpenReadOnly(state, nil)
+		if err != nil {
+			return v, err
+		}
+		defer s.Close()
+		return local(s)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return v, fmt.Errorf("asking the daemon: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var p problem
+		if json.Unmarshal(body, &p) != nil || p.Error == "" {
+			p.Error = "the daemon answered " + resp.Status
+		}
+		return v, &RemoteError{Text: p.Error, HintText: p.Hint}
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
+		return v, fmt.Errorf("asking the daemon: %w", err)
+	}
+	return v, nil
+}
+
+// AskExplain explains an issuance of the given state: see [Explain].
+func AskExplain(ctx context.Context, state, prefix string) (*Explanation, error) {
+	return ask(ctx, state, "/v1/issuances/"+url.PathEscape(prefix), func(s *store.Store) (*Explanation, error) {
+		return Explain(ctx, s, prefix)
+	})
+}
+
+// AskCoverage says what is seen of each log of the given state. Without a daemon it is what the last one stored.
+func AskCoverage(ctx context.Context, state string) (*Coverage, error) {
+	return ask(ctx, state, "/v1/coverage", func(s *store.Store) (*Coverage, error) {
+		return StoredCoverage(ctx, s)
+	})
+}
