@@ -106,8 +106,8 @@ func readAddress(t string, plain bool) (r readings) {
 	colons := strings.Count(t, ":")
 	if colons == 1 {
 		host, port, _ := strings.Cut(t, ":")
-		if !digits(port) {
-			return r
+		if !digits(port) || len(host) < 7 {
+			return r // two numbers, rather
 		}
 		t, why = host, why.or(oddIPPort)
 	}
@@ -162,6 +162,9 @@ func (r *readings) v4(t string, bits int, why odd, plain bool) {
 			if part[1]|0x20 == 'x' {
 				base, text, hex = 16, part[2:], true
 				decBad = true
+				if text == "" {
+					return
+				}
 			} else {
 				base, zeros = 8, true
 			}

@@ -69,7 +69,7 @@ func isSAN(e []byte) bool {
 		if e[1] == 3 {
 			return e[2] == 0x55 && e[3] == 0x1d && e[4] == 0x11
 		}
-		if e[2] != 0x55 {
+		if e[2] != 0x55 && e[2] != 0x80 {
 			return false
 		}
 	}

@@ -224,11 +224,15 @@ func maskBits(m []byte) (bits int, ok bool) {
 // swallowed looks for entries inside the content of a broken one, whose length may have been written too large. The
 // first offset from which the rest reads as entries to the very end counts.
 func (s *Scan) swallowed(v []byte) {
-	for i := 0; i+2 < len(v) && s.resync > 0; i++ {
+	for i := 0; i+2 < len(v); i++ {
 		switch v[i] {
 		case context | 1, context | 2, context | 6, context | 7:
 		default:
 			continue
+		}
+		if s.resync == 0 {
+			s.notes.lost = true // others may be in there
+			return
 		}
 		s.resync--
 		if !entries(v[i:]) {

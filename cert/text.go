@@ -111,11 +111,7 @@ func (s *Scan) email(w Where, raw, v []byte) {
 	if i := bytes.LastIndexByte(v, '@'); i >= 0 {
 		v = v[i+1:]
 	}
-	if len(v) > 2 && v[0] == '[' {
-		s.slow(w, raw, v, oddNone)
-		return
-	}
-	s.host(w, raw, v)
+	s.host(w, raw, literal(v))
 }
 
 // uri reads the host of a URI (RFC 3986 section 3.2). The user part is not the host.
@@ -147,13 +143,41 @@ func (s *Scan) uri(raw, v []byte) {
 		v = v[:i] // a port is no oddity in a URI
 	}
 	if len(v) > 0 {
-		s.host(InURI, raw, v)
+		s.host(InURI, raw, literal(v))
 	}
+}
+
+// literal takes the brackets off an address where they belong (RFC 3986 section 3.2.2, RFC 5321 section 4.1.3).
+func literal(v []byte) []byte {
+	if len(v) < 3 || v[0] != '[' {
+		return v
+	}
+	end := bytes.IndexByte(v, ']')
+	if end < 0 || end+1 < len(v) && !(v[end+1] == ':' && digits(string(v[end+2:]))) {
+		return v
+	}
+	v = v[1:end]
+	if len(v) > 5 && bytes.EqualFold(v[:5], []byte("IPv6:")) {
+		v = v[5:]
+	}
+	return v
 }
 
 // slow reads a value byte by byte in every way that some client might.
 func (s *Scan) slow(w Where, raw, v []byte, why odd) {
-	r := reader{s: s, w: w, raw: raw, first: len(s.Idents)}
+	if w != InCN && (!utf8.Valid(v) || control(v)) {
+		s.swallowed(v)
+	}
+	(&reader{s: s, w: w, raw: raw}).value(v, why)
+}
+
+// control reports whether v holds control characters other than those of line ends.
+func control(v []byte) bool {
+	return bytes.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\n' && c != '\r' && c != '\t' })
+}
+
+func (r *reader) value(v []byte, why odd) {
+	r.first = len(r.s.Idents)
 	t := string(v)
 	if !utf8.ValidString(t) {
 		// Cut off what is not ASCII at the edges, then take the whole for Latin-1.
@@ -169,12 +193,12 @@ func (s *Scan) slow(w Where, raw, v []byte, why odd) {
 			r.whole(t[:i], why.or(oddNUL), 0)
 		}
 		why = why.or(oddNUL)
-		if w == InDNS {
+		if r.w == InDNS {
 			r.name(t, why)
 		}
 	}
 	r.whole(t, why, 0)
-	if w == InDNS && len(s.Idents) == r.first {
+	if r.w == InDNS && len(r.s.Idents) == r.first {
 		if t, f := fold(t); strings.TrimFunc(t, edge) != "" {
 			r.name(strings.TrimFunc(t, edge), why.or(f).or(oddBadCharacter))
 		}
@@ -186,7 +210,8 @@ type reader struct {
 	s     *Scan
 	w     Where
 	raw   []byte
-	first int // identity of this value
+	first int  // identity of this value
+	only  bool // addresses in plain notation, no names
 }
 
 // separator reports what cannot stand inside a host name, an address or the readable start of a URL.
@@ -204,7 +229,7 @@ func (r *reader) whole(t string, why odd, depth int) {
 	if trimmed := strings.TrimFunc(t, edge); trimmed != t {
 		t, why = trimmed, why.or(oddEdgeSpace)
 	}
-	if t == "" || r.addresses(t, why, r.w == InSubject) {
+	if t == "" || r.addresses(t, why, r.only) {
 		return
 	}
 	if depth < 3 {
@@ -244,7 +269,11 @@ func (r *reader) token(t string, why odd, among bool) {
 	if i := strings.Index(t, "://"); i >= 0 {
 		t, why = t[i+3:], why.or(oddURLInName)
 	}
-	if r.addresses(t, r.amongWhy(why, among, oddIPInText), among || r.w == InSubject) {
+	inText := oddNone
+	if among && !r.only {
+		inText = oddIPInText
+	}
+	if r.addresses(t, why.or(inText), among || r.only) {
 		return
 	}
 	if i := strings.IndexAny(t, "/?#"); i >= 0 {
@@ -262,7 +291,7 @@ func (r *reader) token(t string, why odd, among bool) {
 	if rest, ok := cutTypePrefix(t); ok {
 		t, why = rest, why.or(oddTypePrefix)
 	}
-	if r.addresses(t, r.amongWhy(why, among, oddIPInText), among || r.w == InSubject) {
+	if r.addresses(t, why.or(inText), among || r.only) {
 		return
 	}
 	if host, port, ok := strings.Cut(t, ":"); ok && digits(port) {
@@ -271,14 +300,10 @@ func (r *reader) token(t string, why odd, among bool) {
 	if among && !strings.Contains(strings.TrimRight(t, "."), ".") {
 		return
 	}
-	r.name(t, r.amongWhy(why, among, oddNameInText))
-}
-
-func (r *reader) amongWhy(why odd, among bool, text odd) odd {
 	if among {
-		return why.or(text)
+		why = why.or(oddNameInText)
 	}
-	return why
+	r.name(t, why)
 }
 
 // addresses adds the address that t is and reports whether it is one.
@@ -287,10 +312,10 @@ func (r *reader) addresses(t string, why odd, plain bool) bool {
 	for i := range a.n {
 		o := why.or(a.why[i])
 		if o == oddNone {
-			switch r.w {
-			case InDNS:
+			switch {
+			case r.w == InDNS:
 				o = oddIPInDNS
-			case InSubject:
+			case r.w == InSubject:
 				o = oddIPInSubject
 			}
 		}
@@ -306,7 +331,7 @@ func (r *reader) addresses(t string, why odd, plain bool) bool {
 
 // name adds the normal form of a name, and the network it stands for when it is a reverse name.
 func (r *reader) name(t string, why odd) {
-	if r.w == InSubject || r.w != InDNS && (strings.Contains(t, ":") || !strings.Contains(t, ".") && !ascii(t)) {
+	if r.only || r.w != InDNS && (strings.Contains(t, ":") || !strings.Contains(t, ".") && !ascii(t)) {
 		return // words and hardware addresses
 	}
 	t, why = normal(t, why)
@@ -346,12 +371,7 @@ func (s *Scan) attribute(w Where, raw, v []byte) {
 	if dots < 3 && colons < 2 {
 		return
 	}
-	// A reader that knows only addresses: whatever the place, no names come of it.
-	first := len(s.Idents)
-	s.slow(InSubject, raw, v, oddNone)
-	for i := first; i < len(s.Idents); i++ {
-		s.Idents[i].Where = w
-	}
+	(&reader{s: s, w: w, raw: raw, only: true}).value(v, oddNone)
 }
 
 // cutTypePrefix cuts the kind of a name off its front, as people write it in forms.
