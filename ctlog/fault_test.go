@@ -1,0 +1,541 @@
+package ctlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// follow runs a tailer until the end of the test's bubble, or until stop is called.
+func follow(t *testing.T, r *receiver, c Client, opts TailOptions) (tail *Tailer, stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tail = r.tailer(c, opts)
+	done := make(chan error, 1)
+	go func() { done <- tail.Run(ctx) }()
+	return tail, func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the tailer ended with %v", err)
+		}
+	}
+}
+
+func (f *fakeLog) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func isEntries(r *http.Request) bool {
+	return strings.Contains(r.URL.Path, "get-entries") || strings.Contains(r.URL.Path, "tile/data")
+}
+
+// checkEvidence verifies what a fault carries without the log.
+func checkEvidence(t *testing.T, f *fakeLog, got Fault, heads int) (ev Evidence, verified []Head) {
+	t.Helper()
+	if err := json.Unmarshal(got.Evidence, &ev); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(ev.Key, f.log.Key) || len(ev.Heads) != heads || got.Log != Hash(f.log.ID) || got.LogName != f.log.Name() {
+		t.Errorf("evidence with %d heads, want %d: %+v", len(ev.Heads), heads, got)
+	}
+	for _, raw := range ev.Heads {
+		h, err := VerifyHead(f.log, []byte(raw))
+		if err != nil {
+			t.Errorf("a head in evidence does not verify: %v", err)
+		}
+		verified = append(verified, h)
+	}
+	return ev, verified
+}
+
+// D01: fewer entries than asked for, by a count that changes, sometimes cut at a multiple of 256; and none at all.
+func TestShortAnswersLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog(t, loglist.RFC6962, 5000)
+		calls := 0
+		f.max = func(start, n uint64) uint64 {
+			calls++
+			n = min(n, []uint64{256, 32, 7, 1, 1000}[calls%5])
+			if end := (start + n) / 256 * 256; calls%3 == 0 && end > start {
+				n = end - start
+			}
+			return n
+		}
+		empty := 0
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if isEntries(r) && calls%17 == 5 && empty < calls {
+				empty = calls
+				fmt.Fprint(w, `{"entries":[]}`)
+				return true
+			}
+			return false
+		}
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{From: Start{Zero: true}}); err != nil {
+			t.Fatal(err)
+		}
+		r.exactly(0, 5000)
+		if empty == 0 {
+			t.Error("no answer was empty")
+		}
+	})
+}
+
+func TestTheBatchSizeFollowsTheLog(t *testing.T) {
+	var s batchSize
+	for _, step := range []struct {
+		got  int
+		err  error
+		want int
+	}{
+		{0, nil, 256}, {256, nil, 512}, {512, nil, 512}, {32, nil, 512}, {0, io.ErrUnexpectedEOF, 256}, {0, io.ErrUnexpectedEOF, 128}, {100, nil, 512},
+		{64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 200}, {64, nil, 200}, {64, nil, 128}, {7, nil, 128},
+	} {
+		s.got(step.got, step.err)
+		if got := s.ask(); got != step.want {
+			t.Fatalf("after %d entries, error %v: asks for %d, want %d (%v)", step.got, step.err, got, step.want, s.recent)
+		}
+	}
+	for _, tc := range []struct {
+		start uint64
+		n     int
+		want  uint64
+	}{{0, 256, 256}, {1, 256, 256}, {128, 256, 256}, {129, 256, 385}, {300, 1, 301}} {
+		if got := alignEnd(tc.start, tc.n); got != tc.want {
+			t.Errorf("end of %d entries from %d is %d, want %d", tc.n, tc.start, got, tc.want)
+		}
+	}
+}
+
+// D02: one front end lags behind the head that another signed.
+func TestSkewBetweenFrontEndsIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog(t, loglist.RFC6962, 100)
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		skewed := time.Now().Add(10 * time.Minute)
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if isEntries(r) && time.Now().Before(skewed) {
+				http.Error(w, "need tree size: 101 to get leaves but only got: 100", http.StatusBadRequest)
+				return true
+			}
+			return false
+		}
+		f.grow(101)
+		tail, stop := follow(t, r, f.client(t), TailOptions{})
+		defer stop()
+		time.Sleep(9 * time.Minute)
+		if s := tail.Status(); r.cursor.Size != 100 || s.Faults != 0 || s.State != "unreachable" || !strings.Contains(s.LastError, "only got: 100") {
+			t.Errorf("while skewed: %+v", s)
+		}
+		if n := f.count("ct/v1/get-entries"); n > 100 {
+			t.Errorf("%d requests in nine minutes", n)
+		}
+		time.Sleep(10 * time.Minute)
+		r.exactly(100, 101)
+		if s := tail.Status(); s.Faults != 0 || s.State != "live" || s.LastError != "" {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+// D08: above a rate that it does not tell, the log answers 429.
+func TestTheRateOfALogIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog(t, loglist.RFC6962, 5*512)
+		var last time.Time
+		refused, answered := 0, 0
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if !last.IsZero() && time.Since(last) < 5*time.Second {
+				refused++
+				http.Error(w, "slow down", http.StatusTooManyRequests)
+				return true
+			}
+			last = time.Now()
+			answered++
+			return false
+		}
+		r := newReceiver(t, f)
+		_, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		time.Sleep(20 * time.Minute)
+		r.exactly(0, 5*512)
+		if refused > answered {
+			t.Errorf("%d requests refused, %d answered", refused, answered)
+		}
+	})
+}
+
+func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
+	for name, form := range map[string]func(time.Duration) string{
+		"seconds": func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) },
+		"date":    func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				f := newFakeLog(t, kind, 300)
+				var until time.Time
+				f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if until.IsZero() && isEntries(r) {
+						until = time.Now().Add(7 * time.Minute)
+						w.Header().Set("Retry-After", form(7*time.Minute))
+						w.WriteHeader(http.StatusTooManyRequests)
+						return true
+					}
+					// A static log's tiles are asked for at once; what was on its way is no fault.
+					if d := time.Until(until); d > 0 && d < 7*time.Minute-time.Second {
+						t.Errorf("asked %v too early", d)
+					}
+					return false
+				}
+				r := newReceiver(t, f)
+				if err := r.once(f.client(t), TailOptions{From: Start{Zero: true}}); err != nil {
+					t.Fatal(err)
+				}
+				r.exactly(0, 300)
+				if time.Now().Before(until) {
+					t.Error("ended before the time that the log asked for")
+				}
+			})
+		})
+	}
+}
+
+// D09: every way in which one range may fail; it stays owed until it is complete.
+func TestARangeStaysOwedUntilItIsComplete(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 600)
+		honest := f.fork(600)
+		faults := []func(w *pipeWriter, r *http.Request){
+			func(w *pipeWriter, _ *http.Request) { http.Error(w, "oops\x1b[31m", http.StatusInternalServerError) },
+			func(w *pipeWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestTimeout) },
+			func(w *pipeWriter, _ *http.Request) { fmt.Fprint(w, "<html><body>Bad Gateway</body></html>") },
+			func(w *pipeWriter, r *http.Request) { // the body breaks off, as by GOAWAY
+				honest.ServeHTTP(&cutWriter{pipeWriter: w, left: 10_000}, r)
+				w.err = errors.New("http2: server sent GOAWAY")
+			},
+			func(w *pipeWriter, r *http.Request) { // a cut that looks like the end
+				honest.ServeHTTP(&cutWriter{pipeWriter: w, left: 7_777}, r)
+			},
+			func(w *pipeWriter, r *http.Request) { // drips past the time limit
+				for {
+					if _, err := w.Write([]byte(" ")); err != nil {
+						return
+					}
+					time.Sleep(10 * time.Second)
+				}
+			},
+			func(w *pipeWriter, r *http.Request) { // 1 GB
+				chunk := bytes.Repeat([]byte(" "), 1<<16)
+				for range 1 << 14 {
+					if _, err := w.Write(chunk); err != nil {
+						return
+					}
+				}
+			},
+			func(w *pipeWriter, r *http.Request) { // never answers
+				<-r.Context().Done()
+			},
+			func(w *pipeWriter, r *http.Request) { // gzip that is none
+				w.Header().Set("Content-Encoding", "gzip")
+				fmt.Fprint(w, "not gzip")
+			},
+			func(w *pipeWriter, r *http.Request) { // gzip that ends early
+				w.Header().Set("Content-Encoding", "gzip")
+				var b bytes.Buffer
+				writeGzip(&b, bytes.Repeat([]byte("x"), 1000))
+				_, _ = w.Write(b.Bytes()[:20])
+			},
+		}
+		at := 0
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			f.mu.Lock()
+			i := at
+			if isEntries(r) {
+				at++
+			}
+			f.mu.Unlock()
+			if !isEntries(r) || i >= len(faults) {
+				return false
+			}
+			faults[i](w.(*pipeWriter), r)
+			return true
+		}
+		r := newReceiver(t, f)
+		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		time.Sleep(time.Second)
+		if s := tail.Status(); len(s.LastError) > 400 || strings.Contains(s.LastError, "\x1b") {
+			t.Errorf("last error %q", s.LastError)
+		}
+		time.Sleep(30 * time.Minute)
+		r.exactly(0, 600)
+		if s := tail.Status(); s.State != "live" || s.Faults != 0 {
+			t.Errorf("status %+v, faults %v", s, r.kinds())
+		}
+		if at < len(faults) {
+			t.Errorf("%d of %d faults met", at, len(faults))
+		}
+	})
+}
+
+// cutWriter passes on so many bytes and drops the rest.
+type cutWriter struct {
+	*pipeWriter
+	left int
+}
+
+func (w *cutWriter) Write(b []byte) (int, error) {
+	n := min(len(b), w.left)
+	w.left -= n
+	if n > 0 {
+		if _, err := w.pipeWriter.Write(b[:n]); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}
+
+func TestWholeEntriesBeforeACutAreKept(t *testing.T) {
+	f := newFakeLog(t, loglist.RFC6962, 256)
+	cut := false
+	honest := f.fork(256)
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if !isEntries(r) || cut {
+			return false
+		}
+		cut = true
+		honest.ServeHTTP(&cutWriter{pipeWriter: w.(*pipeWriter), left: 50_000}, r)
+		return true
+	}
+	var b Batch
+	if err := f.client(t).Entries(context.Background(), 0, 256, &b); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Entries); n < 10 || n >= 256 || !bytes.Equal(b.Entries[n-1].Leaf, f.entries[n-1].Leaf) {
+		t.Errorf("%d entries kept", n)
+	}
+}
+
+func TestAWrongRootIsReportedOnceAndReadingGoesOn(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 700)
+		r := newReceiver(t, nil)
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.grow(1000)
+		good := f.entries[800]
+		bad := good
+		bad.Cert = []byte("certificate 8O0 ")
+		bad.Leaf, _ = AppendMerkleTreeLeaf(nil, &bad)
+		f.entries[800] = bad
+		if err := r.once(f.client(t), TailOptions{}); !errors.Is(err, ErrBlind) {
+			t.Errorf("once: %v", err)
+		}
+		if r.cursor.Size != 700 || r.cursor.Verified.Size != 700 {
+			t.Errorf("rewound to %d, verified %d", r.cursor.Size, r.cursor.Verified.Size)
+		}
+		tail, stop := follow(t, r, f.client(t), TailOptions{})
+		defer stop()
+		time.Sleep(time.Hour)
+		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || s.Verified != 700 {
+			t.Errorf("while at fault: %+v", s)
+		}
+		if d := cmp.Diff([]string{WrongRoot, WrongRoot}, r.kinds()); d != "" { // one by each tailer
+			t.Fatal(d)
+		}
+		ev, heads := checkEvidence(t, f, r.faults[0], 1)
+		if ev.From != 700 || ev.To != 1000 || *ev.Want != heads[0].Root || *ev.Got == *ev.Want || heads[0].Size != 1000 {
+			t.Errorf("evidence %+v", ev)
+		}
+		for i := uint64(700); i < 1000; i++ {
+			if r.times[i] < 2 {
+				t.Fatalf("entry %d was not delivered again", i)
+			}
+		}
+		f.set(func() { f.entries[800] = good })
+		time.Sleep(10 * time.Minute)
+		if s := tail.Status(); s.State != "live" || s.Verified != 1000 {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+func TestABadSignatureIsReportedAndReadingGoesOn(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 10)
+		other := newFakeLog(t, kind, 0)
+		key := f.key
+		f.key = other.key
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{From: Start{Zero: true}}); !errors.Is(err, ErrBlind) {
+			t.Errorf("once: %v", err)
+		}
+		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		time.Sleep(time.Hour)
+		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || len(r.times) != 0 {
+			t.Errorf("status %+v", s)
+		}
+		var ev Evidence
+		if err := json.Unmarshal(r.faults[1].Evidence, &ev); err != nil || r.faults[1].Kind != BadSignature || len(ev.Heads) != 1 {
+			t.Errorf("fault %+v", r.faults[1])
+		}
+		f.set(func() { f.key = key })
+		time.Sleep(10 * time.Minute)
+		r.exactly(0, 10)
+		if s := tail.Status(); s.State != "live" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// D03: an older head is held against the verified tree; a contradiction is a fork, consistent ones are none.
+func TestOldHeadsAreCheckedWhateverTheirSize(t *testing.T) {
+	for _, size := range []uint64{1000, 1024, 1100, 1200} {
+		t.Run(fmt.Sprintf("another root at %d", size), func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				f := newFakeLog(t, kind, 1000)
+				r := newReceiver(t, f)
+				tail, stop := follow(t, r, f.client(t), TailOptions{})
+				defer stop()
+				show := func(n uint64) {
+					f.set(func() { f.size = n })
+					time.Sleep(time.Minute)
+				}
+				time.Sleep(time.Minute)
+				f.grow(1200)
+				show(1200)
+				f.set(func() { f.fault = alsoServe(f, 1200) }) // only the head lags
+				show(1100)
+				if s := tail.Status(); s.Faults != 0 || s.State != "live" || s.Verified != 1200 {
+					t.Fatalf("consistent heads: %+v %v", s, r.kinds())
+				}
+				f.set(func() {
+					f.size = size
+					f.sign = func(h *Head) {
+						if h.Size == size {
+							h.Root = Hash{1}
+						}
+					}
+				})
+				time.Sleep(10 * time.Minute)
+				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+					t.Fatal(d)
+				}
+				_, heads := checkEvidence(t, f, r.faults[0], 2)
+				if heads[0].Size > heads[1].Size || heads[0].Root == heads[1].Root || heads[0].Size != size {
+					t.Errorf("heads of sizes %d and %d in evidence", heads[0].Size, heads[1].Size)
+				}
+				f.set(func() { f.sign = nil })
+				f.grow(1300)
+				time.Sleep(10 * time.Minute)
+				r.exactly(1000, 1300)
+				if s := tail.Status(); s.State != "live" {
+					t.Errorf("afterwards: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// alsoServe answers all but heads as if the log had shown a head of the size.
+func alsoServe(f *fakeLog, size uint64) func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "get-sth") || strings.HasSuffix(r.URL.Path, "checkpoint") {
+			return false
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		shown := f.size
+		f.size = max(size, shown)
+		body, _ := f.answer(strings.TrimPrefix(r.URL.Path, "/2027/"), r)
+		f.size = shown
+		if body == nil {
+			http.NotFound(w, r)
+		} else {
+			_, _ = w.Write(body)
+		}
+		return true
+	}
+}
+
+func TestALogThatGoesOnWithAnotherTreeIsForked(t *testing.T) {
+	for _, verified := range []int{512, 600} { // a proof from 512 does not hold the root at 512
+		t.Run(strconv.Itoa(verified), func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				f := newFakeLog(t, kind, verified)
+				g := f.fork(500)
+				r := newReceiver(t, nil)
+				if err := r.once(f.client(t), TailOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				g.growSalted(700, "of another tree")
+				tail, stop := follow(t, r, g.client(t), TailOptions{})
+				defer stop()
+				time.Sleep(20 * time.Minute)
+				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+					t.Fatal(d)
+				}
+				ev, heads := checkEvidence(t, f, r.faults[0], 2)
+				if heads[0].Size != uint64(verified) || heads[1].Size != 700 || *ev.Got != g.root(uint64(verified)) {
+					t.Errorf("evidence %+v", ev)
+				}
+				if kind == loglist.Static || verified == 600 {
+					older := Head{Size: heads[0].Size, Root: *ev.Got}
+					if err := verifyConsistency(older, heads[1], ev.Proof); err != nil {
+						t.Errorf("the proof in evidence: %v", err)
+					}
+				}
+				if s := tail.Status(); s.State != "faulty" || r.times[699] == 0 || r.cursor.Verified.Size != uint64(verified) {
+					t.Errorf("the fork's entries came %d times; %+v", r.times[699], s)
+				}
+			})
+		})
+	}
+}
+
+func TestAUselessConsistencyProofIsToldButTheEntriesDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog(t, loglist.RFC6962, 600)
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.grow(700)
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "get-sth-consistency") {
+				return false
+			}
+			p := slices.Repeat([]Hash{{7}}, 8)
+			_, _ = w.Write(mustJSON(map[string]any{"consistency": p}))
+			return true
+		}
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.exactly(600, 700)
+		if d := cmp.Diff([]string{Inconsistent}, r.kinds()); d != "" {
+			t.Error(d)
+		}
+		checkEvidence(t, f, r.faults[0], 2)
+	})
+}
