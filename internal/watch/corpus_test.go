@@ -268,7 +268,12 @@ func TestRealCorpusReportsExactlyWhatItsIndexSays(t *testing.T) {
 		}
 		_, indexed := c.column["names"]
 		for i, item := range list {
-			want := slices.ContainsFunc(c.names, func(n string) bool { return oracle(item, n) }) ||
+			want := slices.ContainsFunc(c.names, func(n string) bool {
+				if !strings.Contains(n, "*") { // the oracle at large takes its time
+					return item.Name != "" && (n == item.Name || !item.Exact && strings.HasSuffix(n, "."+item.Name))
+				}
+				return oracle(item, n)
+			}) ||
 				item.Prefix.IsValid() && slices.ContainsFunc(c.addrs, item.Prefix.Contains)
 			if !indexed && item.Name != "" {
 				continue // the index of CA certificates lists no names
