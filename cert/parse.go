@@ -3,6 +3,7 @@ package cert
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 )
 
@@ -167,12 +168,14 @@ func (s *Scan) extensions(c *Certificate) {
 			if !ok {
 				break
 			}
-			var oid []byte
+			id := "hex:"
 			if len(e) > 0 {
-				_, oid, _ = next(e, n)
+				tag, oid, _ := next(e, n)
+				if id = dotted(oid); tag != tagOID {
+					id = "hex:" + hex.EncodeToString(oid) // no client knows it by its number
+				}
 			}
 			critical, value := s.extension(e)
-			id := dotted(oid)
 			if seen[id] {
 				n.note(oddExtensionDuplicate)
 			}
