@@ -142,6 +142,10 @@ func TestWhoIssuedIt(t *testing.T) {
 			given{pscPre.der(), [32]byte{}, chain(psc, root), known}, false, [32]byte{}, nil, "", "none of the 2 keys"},
 		{"D22: an end entity with that key usage cannot speak for the issuer above",
 			given{tbs, sub.spki(), chain(noCAPre, noCA, sub, root), known}, false, sub.spki(), nil, "", "not proven"},
+		{"D22: an end entity with that key usage, seen from a file, is itself the issuer, and nobody's",
+			given{noCAPre.der(), [32]byte{}, chain(noCA, sub, root), known}, true, noCA.spki(), nil, "", "verifies under this key"},
+		{"D22: a leaf that names another key than the issuer above is not proven",
+			given{pscPre.der(), root.spki(), chain(psc, sub, root), both}, false, root.spki(), nil, "", "not proven"},
 		{"D22: a final certificate is never issued through a precertificate signing CA",
 			given{leaf(t, psc).der(), [32]byte{}, chain(psc, sub), table(t, row(psc, "subject-o", "2"))}, true, psc.spki(), nil, "", "verifies under this key"},
 	} {
