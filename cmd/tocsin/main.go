@@ -68,6 +68,7 @@ func run(args []string, seams app.Seams) int {
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.Bind(p),
+		kong.Vars{"scenarios": scenarioNames()},
 	)
 	if err != nil {
 		return p.fail(err)

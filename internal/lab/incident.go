@@ -164,7 +164,7 @@ func renewalsOnly(w *World) (*Plan, error) {
 		{CN: "neighbour.example", IPs: []netip.Addr{netip.MustParseAddr("2001:db8:2::1")}},
 		{CN: "192.0.2.200", DNS: []string{"192.0.2.7.neighbour.example"}},
 	} {
-		s.submit(Submission{Label: "neighbour " + l.CN, Issued: s.issue(other, l), AsPrecert: true, AsFinal: true})
+		s.submit(Submission{Label: "neighbour " + l.CN, Issued: s.issue(other, l), AsPrecert: true, AsFinal: true, Neighbour: true})
 	}
 	return s.done()
 }

@@ -64,6 +64,8 @@ type Submission struct {
 	AsPrecert, AsFinal bool
 	// Rings is set when this issuance must ring.
 	Rings bool
+	// Neighbour is set when it touches no watch: it is neither told nor filed.
+	Neighbour bool
 	// Rule is the rule that must stand, not held, among the reasons. Reason is a text that must stand in the alarm
 	// beside it: the name of the issuer, or where only the key tells, a matched name. Both are empty when Rings is not
 	// set.
