@@ -357,3 +357,10 @@ func (w *pipeWriter) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	return w.pw.Write(b)
 }
+
+func deliverFunc(f func(*Delivery)) func(context.Context, *Delivery) error {
+	return func(_ context.Context, d *Delivery) error {
+		f(d)
+		return nil
+	}
+}
