@@ -31,6 +31,11 @@ func next(b []byte, n *notes) (tag byte, body, rest []byte) {
 			if l+4 <= len(b) {
 				return b[0], b[4 : l+4], b[l+4:]
 			}
+		} else if l == 0x81 && len(b) >= 3 && b[2] >= 0x80 && b[0]&0x1f != 0x1f {
+			l = int(b[2])
+			if l+3 <= len(b) {
+				return b[0], b[3 : l+3], b[l+3:]
+			}
 		}
 	}
 	return nextOdd(b, n)

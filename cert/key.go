@@ -15,7 +15,7 @@ const maxModulus = 16384
 // publicKey is a subjectPublicKeyInfo, read leniently.
 type publicKey struct {
 	algorithm string // dotted OID
-	curve     string // dotted OID of the named curve
+	curve     string // dotted OID of the named curve, or "explicit"
 	unused    byte
 	bits      []byte
 	modulus   *big.Int // RSA
@@ -58,6 +58,8 @@ func readKey(spki []byte) (k publicKey, err error) {
 	if len(params) > 0 && params[0] == tagOID {
 		_, oid, _ = next(params, &quiet)
 		k.curve = dotted(oid)
+	} else if len(params) > 0 && params[0] == tagSequence {
+		k.curve = "explicit"
 	}
 	if len(body) == 0 {
 		return k, errForm
@@ -76,13 +78,12 @@ func readKey(spki []byte) (k publicKey, err error) {
 		if tag != tagInteger || len(rest) == 0 {
 			return k, errForm
 		}
-		tag, e, _ := next(rest, &quiet)
-		if tag != tagInteger {
+		// A modulus whose first bit is set is one that lacks its zero byte, not a negative number.
+		if k.modulus = new(big.Int).SetBytes(m); k.modulus.Sign() == 0 {
 			return k, errForm
 		}
-		// A modulus whose first bit is set is one that lacks its zero byte, not a negative number.
-		k.modulus, k.exponent = new(big.Int).SetBytes(m), new(big.Int).SetBytes(e)
-		if k.modulus.Sign() == 0 || k.exponent.Sign() == 0 {
+		tag, e, _ := next(rest, &quiet)
+		if k.exponent = new(big.Int).SetBytes(e); tag != tagInteger || k.exponent.Sign() == 0 {
 			return k, errForm
 		}
 	}
