@@ -364,3 +364,17 @@ func deliverFunc(f func(*Delivery)) func(context.Context, *Delivery) error {
 		return nil
 	}
 }
+
+// tileServer serves tiles that were made before, for benchmarks.
+type tileServer struct {
+	f     *fakeLog
+	tiles map[string][]byte
+}
+
+func (s *tileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if tile, ok := s.tiles[strings.TrimPrefix(r.URL.Path, "/2027/")]; ok {
+		_, _ = w.Write(tile)
+		return
+	}
+	s.f.ServeHTTP(w, r)
+}
