@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -13,7 +15,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/config"
 	"github.com/tocsin-ct/tocsin/internal/notify"
+	"github.com/tocsin-ct/tocsin/loglist"
 )
 
 // watchCmd is the daemon.
@@ -51,11 +55,11 @@ func (c *watchCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	logs, notes, err := followed(p.ctx, cfg, c.Logs)
+	screen := newScreen(p.stderr)
+	logs, notes, err := c.follow(p, cfg)
 	if err != nil {
 		return err
 	}
-	screen := newScreen(p.stderr)
 	for _, w := range append(warnings, notes...) {
 		fmt.Fprintf(screen, "tocsin: note: %s\n", notify.Safe(w, 500))
 	}
@@ -109,6 +113,28 @@ func (c *watchCmd) Run(p *process) error {
 		return exitError(exitBlind)
 	}
 	return nil
+}
+
+// listRetry is how long the daemon waits between attempts to load a list from the network.
+const listRetry = 30 * time.Second
+
+// follow finds the logs. A daemon that starts before the network does must not give up: it says that it sees nothing,
+// and tries again. A mistake in the call, and a single run, end at once.
+func (c *watchCmd) follow(p *process, cfg *config.Config) ([]loglist.Log, []string, error) {
+	for {
+		logs, notes, err := followed(p.ctx, cfg, c.Logs)
+		var list *url.Error
+		if err == nil || c.Once || !errors.As(err, &list) || p.ctx.Err() != nil {
+			return logs, notes, err
+		}
+		p.say(err)
+		fmt.Fprintf(p.stderr, "tocsin: nothing is seen; trying again in %s\n", listRetry)
+		select {
+		case <-p.ctx.Done():
+			return nil, nil, exitError(exitBlind)
+		case <-time.After(listRetry):
+		}
+	}
 }
 
 // ready is the line of --json that says: from here on everything is seen.
