@@ -6,6 +6,7 @@ replace github.com/tocsin-ct/tocsin => ../
 
 require (
 	github.com/google/certificate-transparency-go v1.4.0
+	github.com/google/go-cmp v0.7.0
 	github.com/google/trillian v1.7.2
 	github.com/tocsin-ct/tocsin v0.0.0-00010101000000-000000000000
 	github.com/transparency-dev/formats v0.0.0-20251017110053-404c0d5b696c
@@ -34,6 +35,7 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/pgx/v5 v5.8.0 // indirect
 	github.com/jackc/puddle/v2 v2.2.2 // indirect
+	github.com/klauspost/compress v1.20.4 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.40.0 // indirect
 	go.opentelemetry.io/otel/metric v1.40.0 // indirect

@@ -57,6 +57,17 @@ func (s copying) QueueLeaves(ctx context.Context, tree *trillian.Tree, leaves []
 	return answer, err
 }
 
+// oneAtATime lets the log server answer one call at a time. In memory storage even readers write to the tree, when they
+// begin and when they end, though they hold a lock for readers only. The sequencer holds a lock of its own.
+func oneAtATime() grpc.UnaryServerInterceptor {
+	var mu sync.Mutex
+	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return handle(ctx, req)
+	}
+}
+
 // startTrillian runs Trillian's log server and sequencer over memory storage, and CTFE before them; the two speak
 // gRPC over a pipe in memory.
 func startTrillian(ctx context.Context, l *Log, rootsFile string, interval time.Duration) (_ http.Handler, _ func(context.Context) error, err error) {
@@ -68,7 +79,7 @@ func startTrillian(ctx context.Context, l *Log, rootsFile string, interval time.
 		QuotaManager:  quota.Noop(),
 		MetricFactory: monitoring.InertMetricFactory{},
 	}
-	rpc := grpc.NewServer(grpc.UnaryInterceptor(interceptor.ErrorWrapper))
+	rpc := grpc.NewServer(grpc.ChainUnaryInterceptor(oneAtATime(), interceptor.ErrorWrapper))
 	trillian.RegisterTrillianAdminServer(rpc, admin.New(registry, nil))
 	trillian.RegisterTrillianLogServer(rpc, server.NewTrillianLogRPCServer(registry, clock.System))
 
