@@ -19,8 +19,10 @@ type Alarm struct {
 	Kind     string `json:"kind"`
 	Issuance string `json:"issuance"`
 
-	At             time.Time   `json:"at"`
-	Level          string      `json:"level"`
+	At    time.Time `json:"at"` // when it was decided
+	Level string    `json:"level"`
+	// Watches says what each watch that was touched made of it.
+	Watches        []Outcome   `json:"watches"`
 	Matched        []Match     `json:"matched"`
 	MatchedTotal   int         `json:"matched_total"`
 	Certificate    Certificate `json:"certificate"`
@@ -36,6 +38,13 @@ type Alarm struct {
 	Precert bool `json:"precert"`
 	// Policy is the version of the policy that decided.
 	Policy int `json:"policy"`
+}
+
+// Outcome is the level for one watch; that of the alarm is the highest.
+type Outcome struct {
+	Watch string `json:"watch"`
+	Owner string `json:"owner,omitempty"`
+	Level string `json:"level"`
 }
 
 // Match says what was named: one item of one watch at one place of the certificate.
@@ -58,12 +67,12 @@ func NewMatch(watch, owner, item, where, raw, normal, odd string) Match {
 	if where == "san:ip" && normal != "" {
 		m.Value = normal
 		if len(raw) != 4 && len(raw) != 16 {
-			m.ValueHex = hex.EncodeToString([]byte(cutBytes(raw)))
+			m.ValueHex = hex.EncodeToString([]byte(raw))
 		}
 		return m
 	}
-	if m.Value = Safe(raw, maxText); m.Value != raw {
-		m.ValueHex = hex.EncodeToString([]byte(cutBytes(raw)))
+	if m.Value = Safe(raw, len(raw)); m.Value != raw {
+		m.ValueHex = hex.EncodeToString([]byte(raw))
 	}
 	return m
 }
@@ -136,28 +145,54 @@ const (
 	maxText = 1000 // runes of any one text
 )
 
-// bounded returns a copy that is small and without bytes that JSON cannot carry. Totals that were not set are counted.
-func (a Alarm) bounded() Alarm {
-	a.Matched, a.MatchedTotal = cut(a.Matched, a.MatchedTotal, maxRows, func(m *Match) {
-		each(&m.Watch, &m.Owner, &m.Item, &m.Where, &m.Value, &m.Odd)
-		m.ValueHex = cutBytes(m.ValueHex)
-	})
-	a.Reasons, a.ReasonsTotal = cut(a.Reasons, a.ReasonsTotal, maxRows, func(r *Reason) {
-		each(&r.Rule, &r.Watch, &r.Item, &r.Observed, &r.Wanted, &r.Config, &r.Text)
-	})
-	a.Sightings, a.SightingsTotal = cut(a.Sightings, a.SightingsTotal, maxList, func(s *Sighting) { each(&s.Log, &s.LogID) })
-	a.Oddities, a.OdditiesTotal = cut(a.Oddities, a.OdditiesTotal, maxList, func(o *Oddity) { each(&o.Code, &o.Text) })
+// short returns a copy with short lists. Totals that were not set are counted.
+func (a Alarm) short() Alarm {
+	a.Matched, a.MatchedTotal = cut(a.Matched, a.MatchedTotal, maxRows)
+	a.Watches, _ = cut(a.Watches, 0, maxRows)
+	a.Reasons, a.ReasonsTotal = cut(a.Reasons, a.ReasonsTotal, maxRows)
+	a.Sightings, a.SightingsTotal = cut(a.Sightings, a.SightingsTotal, maxList)
+	a.Oddities, a.OdditiesTotal = cut(a.Oddities, a.OdditiesTotal, maxList)
 	c := &a.Certificate
-	c.DNSNames, c.DNSNamesTotal = cut(c.DNSNames, c.DNSNamesTotal, maxList, func(s *string) { each(s) })
-	c.IPs, c.IPsTotal = cut(c.IPs, c.IPsTotal, maxList, func(s *string) { each(s) })
+	c.DNSNames, c.DNSNamesTotal = cut(c.DNSNames, c.DNSNamesTotal, maxList)
+	c.IPs, c.IPsTotal = cut(c.IPs, c.IPsTotal, maxList)
+	return a
+}
+
+// bounded returns a copy that is small and without bytes that JSON cannot carry.
+func (a Alarm) bounded() Alarm {
+	a = a.short()
+	for i := range a.Matched {
+		m := &a.Matched[i]
+		each(&m.Watch, &m.Owner, &m.Item, &m.Where, &m.Value, &m.Odd)
+		m.ValueHex = m.ValueHex[:min(len(m.ValueHex), 2*maxText)]
+	}
+	for i := range a.Watches {
+		w := &a.Watches[i]
+		each(&w.Watch, &w.Owner, &w.Level)
+	}
+	for i := range a.Reasons {
+		r := &a.Reasons[i]
+		each(&r.Rule, &r.Watch, &r.Item, &r.Observed, &r.Wanted, &r.Config, &r.Text)
+	}
+	for i := range a.Sightings {
+		s := &a.Sightings[i]
+		each(&s.Log, &s.LogID)
+		s.Time = jsonTime(s.Time)
+	}
+	for i := range a.Oddities {
+		each(&a.Oddities[i].Code, &a.Oddities[i].Text)
+	}
+	c := &a.Certificate
+	for _, list := range [][]string{c.DNSNames, c.IPs} {
+		for i := range list {
+			each(&list[i])
+		}
+	}
 	each(&c.SHA256, &c.Serial, &c.Subject, &c.Issuer)
 	each(&a.Issuer.Name, &a.Issuer.Owner, &a.Issuer.SPKI, &a.Issuer.Why)
 	each(&a.Key.Algorithm, &a.Key.SPKI, &a.Key.Source, &a.Level)
 	for _, t := range []*time.Time{&a.At, &c.NotBefore, &c.NotAfter} {
 		*t = jsonTime(*t)
-	}
-	for i := range a.Sightings {
-		a.Sightings[i].Time = jsonTime(a.Sightings[i].Time)
 	}
 	return a
 }
@@ -174,27 +209,17 @@ func jsonTime(t time.Time) time.Time {
 	return t
 }
 
-func cut[T any](list []T, total, limit int, clean func(*T)) ([]T, int) {
-	total = max(total, len(list))
+// cut copies at most limit elements; the result is never nil, which JSON would write as null.
+func cut[T any](list []T, total, limit int) ([]T, int) {
 	out := make([]T, min(len(list), limit))
 	copy(out, list)
-	for i := range out {
-		clean(&out[i])
-	}
-	return out, total
+	return out, max(total, len(list))
 }
 
 func each(texts ...*string) {
 	for _, t := range texts {
 		*t = Safe(*t, maxText)
 	}
-}
-
-func cutBytes(s string) string {
-	if len(s) > 2*maxText {
-		return s[:2*maxText]
-	}
-	return s
 }
 
 // Safe makes a text from outside fit for a terminal, a log line and JSON: control characters, what changes the
@@ -211,7 +236,7 @@ func Safe(text string, limit int) string {
 			return string(b) + "… (" + strconv.Itoa(len(text)-i) + " more bytes)"
 		}
 		r, n := utf8.DecodeRuneInString(text[i:])
-		if unicode.Is(unicode.M, r) {
+		if r >= 0x300 && unicode.Is(unicode.M, r) {
 			marks++
 		} else {
 			marks = 0

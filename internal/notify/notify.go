@@ -88,9 +88,10 @@ func Rows(a Alarm, issuance [32]byte, receivers []Receiver) ([]store.OutboxRow, 
 	if a.Level == levels[0] {
 		return nil, nil
 	}
-	a = a.bounded()
 	a.Issuance = fmt.Sprintf("%x", issuance)
 	a.Kind = KindOf(a.Level)
+	text := a.Text() // before texts are cut for the document: each cut says how much is missing
+	a = a.bounded()
 	var out []store.OutboxRow
 	for _, r := range receivers {
 		if !r.Wants(a.Level) {
@@ -102,7 +103,7 @@ func Rows(a Alarm, issuance [32]byte, receivers []Receiver) ([]store.OutboxRow, 
 			return nil, fmt.Errorf("writing alarm %s: %w", a.ID, err)
 		}
 		out = append(out, store.OutboxRow{
-			ID: a.ID, Receiver: r.Name(), Kind: a.Kind, Rank: kindRank[a.Kind], Payload: payload, Text: a.Text(),
+			ID: a.ID, Receiver: r.Name(), Kind: a.Kind, Rank: kindRank[a.Kind], Payload: payload, Text: text,
 		})
 	}
 	return out, nil

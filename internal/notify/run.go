@@ -46,8 +46,8 @@ type Options struct {
 const (
 	// batch bounds the messages in memory per receiver.
 	batch = 16
-	// tolerated failures in a row, each of another message, before a receiver counts as down: so many broken messages
-	// in a row delay nothing.
+	// tolerated is how many different messages may fail, with no success between, before a receiver counts as down.
+	// Fewer broken messages than that delay no other one at all.
 	tolerated = 5
 	// idle is how often a loop looks at the outbox when nothing wakes it.
 	idle = time.Minute
@@ -88,7 +88,7 @@ func Run(ctx context.Context, box Outbox, receivers []Receiver, o *Options) erro
 	}
 	var wg sync.WaitGroup
 	for _, r := range receivers {
-		l := &loop{box: box, to: r, opts: opts, log: opts.Logger.With("receiver", r.Name())}
+		l := &loop{box: box, to: r, opts: opts, failing: make(map[string]bool), log: opts.Logger.With("receiver", r.Name())}
 		wg.Go(func() { l.run(ctx) })
 	}
 	wg.Wait()
@@ -101,9 +101,15 @@ type loop struct {
 	to   Receiver
 	opts Options
 	log  *slog.Logger
-	// failed counts failures since the last success, of the receiver or of the store.
-	failed, broken int
+	// failing holds the messages that failed since the last success, tolerated of them at most; tries counts failures
+	// since the receiver is down.
+	failing map[string]bool
+	tries   int
+	// broken counts failures of the store since its last success.
+	broken int
 }
+
+func (l *loop) down() bool { return len(l.failing) >= tolerated }
 
 func (l *loop) run(ctx context.Context) {
 	news, stop := l.box.Subscribe(store.TopicOutbox)
@@ -131,11 +137,11 @@ func (l *loop) run(ctx context.Context) {
 				break
 			}
 		}
-		if l.failed >= tolerated {
+		if l.down() {
 			if l.opts.Once {
 				return
 			}
-			l.pause(ctx, backoff(l.failed-tolerated, l.opts.MinBackoff, l.opts.MaxPause))
+			l.pause(ctx, backoff(l.tries-1, l.opts.MinBackoff, l.opts.MaxPause))
 		}
 	}
 }
@@ -148,25 +154,31 @@ func (l *loop) deliver(ctx context.Context, row store.OutboxRow) bool {
 		return false // we stopped it; it failed through no fault of its own
 	}
 	if err != nil {
-		l.failed++
+		if !l.down() {
+			l.failing[row.ID] = true
+		}
+		if l.down() {
+			l.tries++
+		}
 		next := time.Now().Add(backoff(row.Attempts, l.opts.MinBackoff, l.opts.MaxBackoff))
 		l.log.Warn("message was not taken", "id", row.ID, "attempt", row.Attempts+1, "next", next, "err", err)
 		if err := l.commit(ctx, func(ctx context.Context) error { return l.box.Failed(ctx, row.ID, err, next) }); err != nil {
 			return false
 		}
-		return l.failed < tolerated
+		return !l.down()
 	}
 	l.opts.Hook("sent-not-committed")
 	if err := l.commit(ctx, func(ctx context.Context) error { return l.box.Delivered(ctx, row.ID) }); err != nil {
 		return false
 	}
-	was := l.failed
-	l.failed = 0
-	if was < tolerated {
+	was, tries := l.down(), l.tries
+	clear(l.failing)
+	l.tries = 0
+	if !was {
 		return true
 	}
 	// It was down and is back: what waits need not wait out its delay, and the oldest goes first.
-	l.log.Info("receiver takes messages again", "failures", was)
+	l.log.Info("receiver takes messages again", "failures", tries)
 	l.commit(ctx, func(ctx context.Context) error { return l.box.Wake(ctx, l.to.Name(), time.Now()) })
 	return false
 }
@@ -258,7 +270,7 @@ func (l *loop) pause(ctx context.Context, d time.Duration) bool {
 // that what failed together is not tried together.
 func backoff(n int, least, most time.Duration) time.Duration {
 	d := most
-	if n < 32 && least<<n > 0 && least<<n < most {
+	if n = max(n, 0); n < 32 && least<<n > 0 && least<<n < most {
 		d = least << n
 	}
 	return d*4/5 + rand.N(d*2/5+1)

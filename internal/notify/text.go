@@ -12,6 +12,7 @@ const textWidth = 120
 // Text is the alarm for people: what, who, when, why, and what to do next. One line for what was only filed. Safe for a
 // terminal, without a line break at the end.
 func (a Alarm) Text() string {
+	a = a.short()
 	s := func(text string) string { return Safe(text, textWidth) }
 	id := a.Issuance
 	if len(id) > 12 {
