@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -224,5 +225,31 @@ func TestBackoffGrowsToItsBound(t *testing.T) {
 		if d < full/2 || d > full {
 			t.Errorf("wait %d is %v, want between %v and %v", i, d, full/2, full)
 		}
+	}
+}
+
+func TestAnUnchangedCheckpointIsNotSentAgain(t *testing.T) {
+	f := newFakeLog(t, loglist.Static, 10)
+	c := f.client(t)
+	unchanged := 0
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		tag := strconv.Quote(strconv.FormatUint(f.size, 10))
+		if r.Header.Get("If-None-Match") == tag {
+			unchanged++
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+		w.Header().Set("ETag", tag)
+		return false
+	}
+	for _, size := range []int{10, 10, 12, 12, 12} {
+		f.grow(size)
+		h, err := c.Head(t.Context())
+		if err != nil || h.Size != uint64(size) || h.Root != f.root(h.Size) {
+			t.Fatalf("size %d, want %d: %v", h.Size, size, err)
+		}
+	}
+	if unchanged != 3 {
+		t.Errorf("%d answers without a body, want 3", unchanged)
 	}
 }

@@ -99,6 +99,9 @@ type Evidence struct {
 	// From and To are the range of entries concerned: From inside, To outside.
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
+	// FirstBad is the range (inside, outside) in which the first wrong entry stands, as far as the log's own proofs
+	// tell.
+	FirstBad *[2]uint64 `json:"first_bad,omitempty"`
 	// Want is the root that was signed, Got the root that was computed.
 	Want  *Hash  `json:"want,omitempty"`
 	Got   *Hash  `json:"got,omitempty"`

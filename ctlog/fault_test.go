@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +39,12 @@ func (f *fakeLog) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
+}
+
+// pass lets time go by, and all that was due in it happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func isEntries(r *http.Request) bool {
@@ -141,14 +148,14 @@ func TestSkewBetweenFrontEndsIsNoFault(t *testing.T) {
 		f.grow(101)
 		tail, stop := follow(t, r, f.client(t), TailOptions{})
 		defer stop()
-		time.Sleep(9 * time.Minute)
+		pass(9 * time.Minute)
 		if s := tail.Status(); r.cursor.Size != 100 || s.Faults != 0 || s.State != "unreachable" || !strings.Contains(s.LastError, "only got: 100") {
 			t.Errorf("while skewed: %+v", s)
 		}
 		if n := f.count("ct/v1/get-entries"); n > 100 {
 			t.Errorf("%d requests in nine minutes", n)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		r.exactly(100, 101)
 		if s := tail.Status(); s.Faults != 0 || s.State != "live" || s.LastError != "" {
 			t.Errorf("afterwards: %+v", s)
@@ -175,7 +182,7 @@ func TestTheRateOfALogIsFound(t *testing.T) {
 		r := newReceiver(t, f)
 		_, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		r.exactly(0, 5*512)
 		if refused > answered {
 			t.Errorf("%d requests refused, %d answered", refused, answered)
@@ -192,7 +199,10 @@ func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
 			forBoth(t, func(t *testing.T, kind loglist.Kind) {
 				f := newFakeLog(t, kind, 300)
 				var until time.Time
+				var mu sync.Mutex // tiles are asked for at the same time
 				f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					mu.Lock()
+					defer mu.Unlock()
 					if until.IsZero() && isEntries(r) {
 						until = time.Now().Add(7 * time.Minute)
 						w.Header().Set("Retry-After", form(7*time.Minute))
@@ -281,11 +291,11 @@ func TestARangeStaysOwedUntilItIsComplete(t *testing.T) {
 		r := newReceiver(t, f)
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if s := tail.Status(); len(s.LastError) > 400 || strings.Contains(s.LastError, "\x1b") {
 			t.Errorf("last error %q", s.LastError)
 		}
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		r.exactly(0, 600)
 		if s := tail.Status(); s.State != "live" || s.Faults != 0 {
 			t.Errorf("status %+v, faults %v", s, r.kinds())
@@ -355,7 +365,7 @@ func TestAWrongRootIsReportedOnceAndReadingGoesOn(t *testing.T) {
 		}
 		tail, stop := follow(t, r, f.client(t), TailOptions{})
 		defer stop()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || s.Verified != 700 {
 			t.Errorf("while at fault: %+v", s)
 		}
@@ -366,13 +376,16 @@ func TestAWrongRootIsReportedOnceAndReadingGoesOn(t *testing.T) {
 		if ev.From != 700 || ev.To != 1000 || *ev.Want != heads[0].Root || *ev.Got == *ev.Want || heads[0].Size != 1000 {
 			t.Errorf("evidence %+v", ev)
 		}
+		if bad := *ev.FirstBad; bad[0] > 800 || bad[1] <= 800 || bad[1]-bad[0] > TileWidth {
+			t.Errorf("the wrong entry 800 is sought in %v", bad)
+		}
 		for i := uint64(700); i < 1000; i++ {
 			if r.times[i] < 2 {
 				t.Fatalf("entry %d was not delivered again", i)
 			}
 		}
 		f.set(func() { f.entries[800] = good })
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if s := tail.Status(); s.State != "live" || s.Verified != 1000 {
 			t.Errorf("afterwards: %+v", s)
 		}
@@ -391,7 +404,7 @@ func TestABadSignatureIsReportedAndReadingGoesOn(t *testing.T) {
 		}
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || len(r.times) != 0 {
 			t.Errorf("status %+v", s)
 		}
@@ -400,7 +413,7 @@ func TestABadSignatureIsReportedAndReadingGoesOn(t *testing.T) {
 			t.Errorf("fault %+v", r.faults[1])
 		}
 		f.set(func() { f.key = key })
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		r.exactly(0, 10)
 		if s := tail.Status(); s.State != "live" {
 			t.Errorf("status %+v", s)
@@ -419,9 +432,9 @@ func TestOldHeadsAreCheckedWhateverTheirSize(t *testing.T) {
 				defer stop()
 				show := func(n uint64) {
 					f.set(func() { f.size = n })
-					time.Sleep(time.Minute)
+					pass(time.Minute)
 				}
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				f.grow(1200)
 				show(1200)
 				f.set(func() { f.fault = alsoServe(f, 1200) }) // only the head lags
@@ -437,7 +450,7 @@ func TestOldHeadsAreCheckedWhateverTheirSize(t *testing.T) {
 						}
 					}
 				})
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
 					t.Fatal(d)
 				}
@@ -447,7 +460,7 @@ func TestOldHeadsAreCheckedWhateverTheirSize(t *testing.T) {
 				}
 				f.set(func() { f.sign = nil })
 				f.grow(1300)
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				r.exactly(1000, 1300)
 				if s := tail.Status(); s.State != "live" {
 					t.Errorf("afterwards: %+v", s)
@@ -491,7 +504,7 @@ func TestALogThatGoesOnWithAnotherTreeIsForked(t *testing.T) {
 				g.growSalted(700, "of another tree")
 				tail, stop := follow(t, r, g.client(t), TailOptions{})
 				defer stop()
-				time.Sleep(20 * time.Minute)
+				pass(20 * time.Minute)
 				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
 					t.Fatal(d)
 				}

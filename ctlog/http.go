@@ -135,7 +135,11 @@ type request struct {
 	query   string
 	limit   int
 	noCache bool // ask past caches
+	// etag, when not nil, is that of the last answer, or "". An answer that is still the same is errUnchanged.
+	etag *string
 }
+
+var errUnchanged = errors.New("unchanged since the last answer")
 
 // get reads the body into buf, whose memory is reused where it suffices. The error of a body that broke off comes
 // together with what was read of it.
@@ -158,11 +162,18 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 	if r.noCache {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
+	if r.etag != nil && *r.etag != "" {
+		req.Header.Set("If-None-Match", *r.etag)
+	}
 	resp, err := f.client.Do(req)
 	if err != nil {
 		return nil, cause(ctx, outer, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotModified && r.etag != nil && *r.etag != "" {
+		f.pace.answered()
+		return nil, errUnchanged
+	}
 	if resp.StatusCode != http.StatusOK {
 		e := &StatusError{Code: resp.StatusCode, URL: u.String(), RetryAfter: retryAfter(resp.Header)}
 		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, 120))
@@ -176,6 +187,11 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 	buf, err = readBody(resp, r.limit, buf)
 	if err != nil {
 		return buf, fmt.Errorf("%s: %w", u.String(), cause(ctx, outer, err))
+	}
+	if r.etag != nil {
+		if *r.etag = resp.Header.Get("ETag"); len(*r.etag) > 200 {
+			*r.etag = ""
+		}
 	}
 	return buf, nil
 }

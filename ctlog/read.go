@@ -11,6 +11,7 @@ import (
 const (
 	maxDelivery      = 1024    // entries
 	maxDeliveryBytes = 4 << 20 // bytes, beyond one entry
+	maxTrail         = 256     // roots on the way to a head
 	fetchAhead       = 2       // batches, from a log that is read in sequence
 )
 
@@ -144,12 +145,11 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 		}
 		cur := t.cur
 		cur.Size, cur.Hashes, cur.Target = t.tree.End(), rangeHashes(t.tree), target
-		root := Hash{}
-		if cur.Size == target.Size {
-			if root = rangeRoot(t.tree); root == target.Root {
-				cur.Verified, cur.VerifiedHashes, cur.Target = target, cur.Hashes, Head{}
-			}
+		root := rangeRoot(t.tree)
+		if cur.Size == target.Size && root == target.Root {
+			cur.Verified, cur.VerifiedHashes, cur.Target = target, cur.Hashes, Head{}
 		}
+		t.passed(cur.Size, root)
 		if err := t.deliver(ctx, l.Entries[from:to], cur, target); err != nil {
 			return err
 		}
@@ -186,6 +186,7 @@ func (t *Tailer) appendLeaves(hashes [][32]byte, scratch []byte) error {
 // reached settles what waited for a verified head.
 func (t *Tailer) reached(ctx context.Context, target Head) error {
 	t.remember(target)
+	t.trail = nil
 	if t.latest > target.Timestamp {
 		t.faultNote(FalseTime, fmt.Sprintf("entry %d is %d ms later than the head of size %d that covers it", t.latestAt, t.latest-target.Timestamp, target.Size),
 			Evidence{Heads: []string{string(target.Raw)}, From: t.latestAt, To: t.latestAt + 1})
@@ -201,6 +202,39 @@ func (t *Tailer) reached(ctx context.Context, target Head) error {
 	return nil
 }
 
+// passed keeps a root on the way to the next head, at most maxTrail of them, evenly spread.
+func (t *Tailer) passed(size uint64, root Hash) {
+	if len(t.trail) == maxTrail {
+		for i := range maxTrail / 2 {
+			t.trail[i] = t.trail[2*i+1]
+		}
+		t.trail = t.trail[:maxTrail/2]
+	}
+	t.trail = append(t.trail, Head{Size: size, Root: root})
+}
+
+// firstBad narrows down which entries are not those of the target's tree (D04): the log itself proves up to which size
+// what we read is a prefix of it. Without proofs it is all the range.
+func (t *Tailer) firstBad(ctx context.Context, target Head) (from, to uint64) {
+	trail := append([]Head{t.cur.Verified}, t.trail...)
+	good, bad := 0, len(trail)-1 // trail[bad] is the position at the target's size
+	for bad-good > 1 {
+		mid := good + (bad-good)/2
+		err := t.c.Consistent(ctx, trail[mid], target)
+		var fork *ForkError
+		var unproven *unprovenError
+		switch {
+		case err == nil:
+			good = mid
+		case errors.As(err, &fork) || errors.As(err, &unproven):
+			bad = mid
+		default:
+			return t.cur.Verified.Size, target.Size
+		}
+	}
+	return trail[good].Size, trail[bad].Size
+}
+
 // wrongRoot reports that the entries are not those that the head signs, and goes back to the verified position: the
 // entries may have been damaged on the way.
 func (t *Tailer) wrongRoot(ctx context.Context, target Head, root Hash, doubtful bool) error {
@@ -214,9 +248,10 @@ func (t *Tailer) wrongRoot(ctx context.Context, target Head, root Hash, doubtful
 		if fork != nil {
 			err = t.forked(fork)
 		} else {
-			err = t.fault(WrongRoot, fmt.Sprintf("the entries from %d to %d hash to the root %s, but the head of size %d signs %s",
-				verified.Size, target.Size-1, root, target.Size, target.Root),
-				Evidence{Heads: []string{string(target.Raw)}, From: verified.Size, To: target.Size, Want: &target.Root, Got: &root})
+			from, to := t.firstBad(ctx, target)
+			err = t.fault(WrongRoot, fmt.Sprintf("the entries from %d to %d hash to the root %s, but the head of size %d signs %s; the first wrong entry is one from %d to %d",
+				verified.Size, target.Size-1, root, target.Size, target.Root, from, to-1),
+				Evidence{Heads: []string{string(target.Raw)}, From: verified.Size, To: target.Size, FirstBad: &[2]uint64{from, to}, Want: &target.Root, Got: &root})
 		}
 	} else {
 		err = &faultError{fmt.Sprintf("the entries do not hash to the root of the head of size %d", target.Size)}

@@ -43,7 +43,7 @@ func (c *rfc6962Client) Head(ctx context.Context) (Head, error) {
 	return c.v.head(raw)
 }
 
-// pages holds the bodies of pages between requests of all logs.
+// pages holds the bodies of pages (*[]byte) between requests of all logs.
 var pages sync.Pool
 
 func (c *rfc6962Client) Entries(ctx context.Context, start, size uint64, into *Batch) error {
@@ -56,16 +56,19 @@ func (c *rfc6962Client) Entries(ctx context.Context, start, size uint64, into *B
 
 // entries reads the range from start to end, which is outside, or the beginning of it.
 func (c *rfc6962Client) entries(ctx context.Context, start, end uint64, into *Batch) error {
-	buf, _ := pages.Get().([]byte)
+	page, _ := pages.Get().(*[]byte)
+	if page == nil {
+		page = new([]byte)
+	}
 	q := "start=" + strconv.FormatUint(start, 10) + "&end=" + strconv.FormatUint(end-1, 10)
-	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody}, buf)
+	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody}, *page)
 	if len(buf) > 0 { // also of a body that broke off: its whole entries count
 		if perr := ReadEntriesPage(buf, start, into); err == nil {
 			err = perr
 		}
-		if cap(buf) <= 8<<20 {
-			pages.Put(buf[:0]) //nolint:staticcheck // the slice header is small beside the page
-		}
+	}
+	if *page = buf; cap(buf) <= 8<<20 {
+		pages.Put(page)
 	}
 	if uint64(len(into.Entries)) > end-start { // more than asked for
 		into.Entries = into.Entries[:end-start]

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/tlog"
@@ -22,6 +23,8 @@ type staticClient struct {
 	*fetcher
 
 	mu      sync.Mutex
+	last    Head // the last head, and its ETag: an unchanged checkpoint is not sent again
+	etag    string
 	issuers map[[32]byte][]byte // bounded by maxIssuers
 }
 
@@ -36,11 +39,25 @@ func (c *staticClient) Log() *loglist.Log { return c.log }
 func (c *staticClient) Close()            { c.client.CloseIdleConnections() }
 
 func (c *staticClient) Head(ctx context.Context) (Head, error) {
-	raw, err := c.get(ctx, request{path: "checkpoint", limit: maxHead}, nil)
+	c.mu.Lock()
+	last, etag := c.last, c.etag
+	c.mu.Unlock()
+	raw, err := c.get(ctx, request{path: "checkpoint", limit: maxHead, etag: &etag}, nil)
+	if errors.Is(err, errUnchanged) {
+		last.Received = time.Now()
+		return last, nil
+	}
 	if err != nil {
 		return Head{}, fmt.Errorf("asking for the checkpoint: %w", err)
 	}
-	return c.v.head(raw)
+	head, err := c.v.head(raw)
+	if err != nil {
+		return Head{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.etag = head, etag
+	return head, nil
 }
 
 // errTile is a tile that does not hold what its name says (D16).

@@ -69,14 +69,14 @@ func TestAShortFullTileIsRefused(t *testing.T) {
 		r := newReceiver(t, f)
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(15 * time.Minute)
+		pass(15 * time.Minute)
 		if noCache == 0 || r.cursor.Verified.Size != 0 {
 			t.Errorf("%d requests past caches, verified %d", noCache, r.cursor.Verified.Size)
 		}
 		if d := cmp.Diff([]string{BadTile}, r.kinds()); d != "" || tail.Status().State != "faulty" {
 			t.Error(d, tail.Status().State)
 		}
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		r.exactly(0, 600)
 		if r.cursor.Verified.Size != 600 || tail.Status().State != "live" {
 			t.Errorf("%s, verified %d", tail.Status().State, r.cursor.Verified.Size)
@@ -198,7 +198,7 @@ func TestAReadOnlyLogIsReadToItsProvenFinalHead(t *testing.T) {
 				r := newReceiver(t, f)
 				tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 				defer stop()
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				r.exactly(0, 700)
 				want, faults := "live", []string(nil)
 				switch name {
@@ -235,11 +235,11 @@ func TestEntriesWithheldForLongAreAFault(t *testing.T) {
 		r := newReceiver(t, f)
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(110 * time.Minute)
+		pass(110 * time.Minute)
 		if k := r.kinds(); k != nil {
 			t.Errorf("blamed too early: %v", k)
 		}
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		if d := cmp.Diff([]string{Withheld}, r.kinds()); d != "" {
 			t.Fatal(d)
 		}
@@ -262,7 +262,7 @@ func TestStatusTellsTheBacklog(t *testing.T) {
 		r := newReceiver(t, nil)
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		time.Sleep(100 * time.Second)
+		pass(100 * time.Second)
 		s := tail.Status()
 		if s.State != "behind" || s.Rate < 80 || s.Rate > 120 || s.Position < 9_000 || s.CatchUp < 400*time.Second || s.CatchUp > 700*time.Second {
 			t.Errorf("%s at %d, rate %.1f, catches up in %v", s.State, s.Position, s.Rate, s.CatchUp)
@@ -282,7 +282,7 @@ func TestALogThatIsDownIsUnreachableAndStopsAtOnce(t *testing.T) {
 			t.Errorf("once: %v", err)
 		}
 		tail, stop := follow(t, r, f.client(t), TailOptions{})
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if s := tail.Status(); s.State != "unreachable" || s.Faults != 0 {
 			t.Errorf("status %+v", s)
 		}

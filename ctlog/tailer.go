@@ -34,6 +34,7 @@ type Tailer struct {
 	cur       Cursor
 	tree      *compact.Range  // over the first cur.Size entries
 	checked   map[uint64]Head // heads known to be consistent with cur.Verified; bounded
+	trail     []Head          // sizes and roots that reading came through since Verified; bounded
 	later     []Head          // heads between Verified and Size, to be checked against the next verified head; bounded
 	finalDone bool            // the list's final head was checked
 	latest    uint64          // the latest timestamp of the entries since Verified, and where it is
@@ -128,7 +129,7 @@ func (t *Tailer) restore() (err error) {
 func (t *Tailer) rewindTree() (err error) {
 	c := &t.cur
 	c.Size, c.Hashes, c.Target = c.Verified.Size, c.VerifiedHashes, Head{}
-	t.latest = 0
+	t.latest, t.trail = 0, nil
 	t.tree, err = newRange(c.Size, c.Hashes)
 	return err
 }

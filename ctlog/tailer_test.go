@@ -249,9 +249,9 @@ func TestAnEmptyLogThatGrows(t *testing.T) {
 		tail := r.tailer(f.client(t), TailOptions{})
 		done := make(chan error)
 		go func() { done <- tail.Run(ctx) }()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		f.grow(3)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		r.exactly(0, 3)
 		if s := tail.Status(); s.State != "live" || s.Faults != 0 || s.Verified != 3 || s.CatchUp != 0 {
 			t.Errorf("status %+v", s)
