@@ -123,7 +123,7 @@ func (s *Scan) generalName(tag byte, v []byte) {
 				s.ip(raw, raw)
 			}
 		}
-	case context | 0:
+	case context: // [0]
 		s.otherName(v)
 	case context | 4:
 		if len(v) > 0 && v[0] == tagSequence {
@@ -314,7 +314,7 @@ func (s *Scan) network(w Where, raw []byte, p netip.Prefix, why odd) {
 		s.notes.note(why)
 	}
 	if s.room() {
-		s.Idents = append(s.Idents, Ident{Where: w, Raw: raw, Prefix: p, Odd: why.code()})
+		s.Idents = append(s.Idents, Ident{Where: w, Raw: cut(raw), Prefix: p, Odd: why.code()})
 	}
 }
 
