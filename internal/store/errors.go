@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -151,6 +152,10 @@ func wrap(path, op string, err error) error {
 		out.hint = "check that the folder exists and that its owner is the user of tocsin"
 	case codeCorrupt, codeNotADB:
 		return &CorruptError{Path: path, Err: fmt.Errorf("%s: %w", op, err)}
+	case 0:
+		if errors.Is(err, fs.ErrPermission) {
+			out.hint = "check the owner and the mode of the file and its folder"
+		}
 	}
 	return out
 }

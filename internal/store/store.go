@@ -67,6 +67,9 @@ type Store struct {
 	// setCursor is prepared once: it is all that an empty batch does.
 	setCursor *sql.Stmt
 
+	// open is held for reading by each transaction, for writing by Close.
+	open sync.RWMutex
+
 	mu   sync.Mutex
 	subs map[Topic]map[chan struct{}]bool
 
@@ -84,6 +87,9 @@ func (s *Store) ReadOnly() bool { return s.w == nil }
 // return what the first one did.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
+		// database/sql alone would leave a running transaction with an open file after the lock is gone.
+		s.open.Lock()
+		defer s.open.Unlock()
 		var errs []error
 		if err := s.r.Close(); err != nil {
 			errs = append(errs, err)
@@ -115,6 +121,8 @@ func (s *Store) write(ctx context.Context, op string, f func(tx *sql.Tx) error) 
 	if s.w == nil {
 		return s.wrap(op, ErrReadOnly)
 	}
+	s.open.RLock()
+	defer s.open.RUnlock()
 	tx, err := s.w.BeginTx(ctx, nil)
 	if err != nil {
 		return s.wrap(op, err)
