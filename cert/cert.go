@@ -49,7 +49,7 @@ func (w Where) String() string {
 // In a [Scan] the slices alias the input or the Scan's own memory and are valid until its next use.
 type Ident struct {
 	Where Where
-	// Raw is the value as it stands in the certificate.
+	// Raw is the value as it stands in the certificate, cut off after [MaxRaw] bytes.
 	Raw []byte
 	// Name is the normal form of a DNS name: lower case A-labels, no trailing dot, no surrounding space. It may
 	// contain '*' anywhere. Nil when the value is an address.

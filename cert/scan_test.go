@@ -322,6 +322,9 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, der []byte) {
 		_, codes, c := read(t, der)
 		for _, id := range c.Idents {
+			if len(id.Raw) > MaxRaw {
+				t.Fatal("an identity carries too much")
+			}
 			if (id.Name == nil) == !id.Prefix.IsValid() || id.Name != nil && len(id.Name) == 0 {
 				t.Fatalf("%q is neither a name nor an address: %+v", id.Raw, id)
 			}

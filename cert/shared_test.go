@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -57,9 +58,15 @@ var corpusNames = []string{
 	"real/ct-accepted-root", "hostile/hostile", "ip/ip",
 }
 
+// corpus keeps what was read: several tests go over the same files.
+var corpus sync.Map
+
 func readCorpus(t testing.TB, name string) corpusFile {
 	t.Helper()
 	dir := corpusDir(t)
+	if f, ok := corpus.Load(name); ok {
+		return f.(corpusFile)
+	}
 	f := corpusFile{Name: name}
 	for rest := gunzip(t, filepath.Join(dir, name+".pem.gz")); ; {
 		var block *pem.Block
@@ -90,6 +97,7 @@ func readCorpus(t testing.TB, name string) corpusFile {
 	if len(f.Rows) != len(f.Certs) || len(f.Certs) == 0 {
 		t.Fatalf("%s: %d rows in the index, %d certificates", name, len(f.Rows), len(f.Certs))
 	}
+	corpus.Store(name, f)
 	return f
 }
 

@@ -96,12 +96,23 @@ func (s *Scan) lower(v []byte) []byte {
 	return s.buf[start:len(s.buf):len(s.buf)]
 }
 
+// MaxRaw bounds the Raw of an [Ident]: one value of a megabyte may hold thousands of identities, and who copies each
+// of them must not copy the megabyte each time.
+const MaxRaw = 1024
+
+func cut(raw []byte) []byte {
+	if len(raw) > MaxRaw {
+		return raw[:MaxRaw:MaxRaw]
+	}
+	return raw
+}
+
 func (s *Scan) add(w Where, raw, name []byte, why odd) {
 	if why != oddNone {
 		s.notes.note(why)
 	}
 	if s.room() {
-		s.Idents = append(s.Idents, Ident{Where: w, Raw: raw, Name: name, Odd: why.code()})
+		s.Idents = append(s.Idents, Ident{Where: w, Raw: cut(raw), Name: name, Odd: why.code()})
 	}
 }
 

@@ -166,7 +166,7 @@ func TestSignaturesOfTheCorpusVerifyAsCryptoX509Says(t *testing.T) {
 		for i, der := range f.Certs {
 			c := Parse(der)
 			standard, err := x509.ParseCertificate(der)
-			if err != nil || !bytes.Equal(c.RawIssuer, c.RawSubject) || (i%4 != 0 && testing.Short()) {
+			if err != nil || !bytes.Equal(c.RawIssuer, c.RawSubject) || i%3 != 0 {
 				continue
 			}
 			want := standard.CheckSignature(standard.SignatureAlgorithm, standard.RawTBSCertificate, standard.Signature)
