@@ -1,0 +1,498 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/cert"
+	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/lab"
+	"github.com/tocsin-ct/tocsin/internal/lab/ca"
+	"github.com/tocsin-ct/tocsin/internal/lab/entry"
+	"github.com/tocsin-ct/tocsin/internal/lab/sequence"
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// patience bounds each wait of these tests. Nothing is asserted about how long a wait takes.
+const patience = 90 * time.Second
+
+// appendID makes the test binary a receiver: called as "appendID FILE" it appends the alarm id and the kind of the
+// message to the file. An exec receiver passes no environment on, so that TestMain cannot be told.
+const appendID = "tocsin-test-append-id"
+
+func init() {
+	if len(os.Args) != 3 || os.Args[1] != appendID {
+		return
+	}
+	f, err := os.OpenFile(os.Args[2], os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%s %s\n", os.Getenv("TOCSIN_ALARM_ID"), os.Getenv("TOCSIN_KIND"))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		syscall.Exit(1)
+	}
+	syscall.Exit(0) // os.Exit would wait a second under the race detector
+}
+
+// world is a lab, a CA that nobody chose, a config that guards example.com and 192.0.2.0/24, and a state file.
+type world struct {
+	t      testing.TB
+	dir    string
+	labs   []*lab.Lab
+	ca     *ca.Authority
+	poll   time.Duration
+	issued int
+}
+
+// receivers of a world: standard output, or a program that appends to [world.told], or both.
+const (
+	toStdout = "screen"
+	toExec   = "program"
+)
+
+// newWorld starts n labs, whose logs stand in one list, and writes the config with these receivers.
+func newWorld(t testing.TB, n int, receivers ...string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), poll: 50 * time.Millisecond}
+	for range n {
+		l, err := lab.Start(t.Context(), &lab.Options{Merge: 20 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		w.labs = append(w.labs, l)
+	}
+	root, err := ca.NewRoot("Unchosen Root CA", &ca.Options{Org: "Unchosen Trust"})
+	if err == nil {
+		w.ca, err = root.NewIntermediate("Unchosen CA 1", &ca.Options{Org: "Unchosen Trust"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.writeList(0)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := "watch:\n  - name: edge\n    names: [example.com]\n    networks: [192.0.2.0/24]\n    surprise: alarm\nreceivers:\n"
+	for _, r := range receivers {
+		switch r {
+		case toStdout:
+			conf += fmt.Sprintf("  - {name: %s, stdout: {json: true}}\n", r)
+		case toExec:
+			conf += fmt.Sprintf("  - {name: %s, exec: {command: [%q, %q, %q]}}\n", r, program, appendID, w.path("told"))
+		}
+	}
+	w.write("tocsin.yaml", []byte(conf))
+	return w
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) write(name string, b []byte) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path(name), b, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// writeList writes one list of the logs of all labs. mmd replaces their maximum merge delay unless it is 0.
+func (w *world) writeList(mmd time.Duration) {
+	w.t.Helper()
+	var all map[string]any
+	for n, l := range w.labs {
+		b, err := l.LogList()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var one map[string]any
+		if err := json.Unmarshal(b, &one); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, o := range one["operators"].([]any) {
+			for _, kind := range []string{"logs", "tiled_logs"} {
+				for _, l := range o.(map[string]any)[kind].([]any) {
+					l := l.(map[string]any)
+					if n > 0 {
+						l["description"] = fmt.Sprintf("%s%d", l["description"], n+1)
+					}
+					if mmd > 0 {
+						l["mmd"] = mmd.Seconds()
+					}
+				}
+			}
+		}
+		if all == nil {
+			all = one
+		} else {
+			all["operators"] = append(all["operators"].([]any), one["operators"].([]any)...)
+		}
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write("list.json", b)
+}
+
+// logs are the logs of all labs.
+func (w *world) logs() (out []*sequence.Log) {
+	for _, l := range w.labs {
+		out = append(out, l.RFC6962.Log, l.Static.Log)
+	}
+	return out
+}
+
+// listed is a log as the list has it.
+func (w *world) listed(l *sequence.Log) loglist.Log {
+	w.t.Helper()
+	list, err := loglist.Load(w.t.Context(), w.path("list.json"), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, g := range list.Followed() {
+		if g.ID == l.Key.ID {
+			return g
+		}
+	}
+	w.t.Fatal("a log of the lab is not in its list")
+	return loglist.Log{}
+}
+
+// issue makes a certificate that nobody ordered; with no names it is for the next host of example.com and address.
+func (w *world) issue(names ...string) *ca.Issued {
+	w.t.Helper()
+	l := ca.Leaf{DNS: names}
+	if w.issued++; len(names) == 0 {
+		l.DNS = []string{fmt.Sprintf("host%d.example.com", w.issued)}
+		l.IPs = []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(w.issued)})}
+	}
+	i, err := w.ca.Issue(l)
+	if err == nil {
+		_, err = i.Finish(nil) // the same issuance with SCTs and without
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return i
+}
+
+// log puts precertificates into a log directly, whatever its faults.
+func (w *world) log(l *sequence.Log, all ...*ca.Issued) {
+	w.t.Helper()
+	for _, i := range all {
+		if _, err := l.Submit(append([][]byte{i.Precert}, i.Chain...), true); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// fill adds n entries that touch nothing.
+func (w *world) fill(l *sequence.Log, n int) {
+	w.t.Helper()
+	for k := range n {
+		e, err := entry.Raw(fmt.Appendf(nil, "no certificate, number %d", k), nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		l.Add(e)
+	}
+	l.Publish()
+}
+
+// play submits over HTTP.
+func (w *world) play(s lab.Submission) {
+	w.t.Helper()
+	if _, err := w.labs[0].Play(w.t.Context(), s); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// idOf is the id of an issuance as documents have it.
+func idOf(i *ca.Issued) string { return cert.Identity(i.TBS, i.IssuerKeyHash()).String() }
+
+// told is one message that a receiver got.
+type told struct {
+	Kind     string `json:"kind"`
+	ID       string `json:"id"`
+	Issuance string `json:"issuance"`
+	Fault    struct {
+		Kind    string `json:"kind"`
+		LogName string `json:"log_name"`
+	} `json:"fault"`
+	at   time.Time // when it was read
+	last bool      // nothing about an issuance followed before the process ended
+}
+
+func (l *told) rings() bool { return l.Kind == "alarm" || l.Kind == "page" }
+
+// daemon is a running `tocsin watch`.
+type daemon struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	stderr lockedBuffer
+	done   chan struct{} // closed when it has ended and all output was read
+
+	mu    sync.Mutex
+	lines []told
+	news  chan struct{} // closed and renewed with each line
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// command makes a call of the program.
+func (w *world) command(env []string, args ...string) *exec.Cmd {
+	path, environ := program(w.t, append([]string{"GORACE=atexit_sleep_ms=0"}, env...)...)
+	cmd := exec.Command(path, args...)
+	cmd.Env, cmd.Dir = environ, w.dir
+	return cmd
+}
+
+// watch starts the daemon. It is ended with the test at the latest.
+func (w *world) watch(env []string, args ...string) *daemon {
+	w.t.Helper()
+	args = append([]string{"watch", "--config", w.path("tocsin.yaml"), "--state", w.path("state.db"), "--logs", w.path("list.json"),
+		"--poll", w.poll.String(), "--json"}, args...)
+	d := &daemon{t: w.t, cmd: w.command(env, args...), done: make(chan struct{}), news: make(chan struct{})}
+	d.cmd.Stderr = &d.stderr
+	out, err := d.cmd.StdoutPipe()
+	if err == nil {
+		err = d.cmd.Start()
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		defer close(d.done)
+		r := bufio.NewReader(out)
+		for {
+			b, err := r.ReadBytes('\n')
+			if err != nil { // what is not a whole line was never said
+				break
+			}
+			l := told{at: time.Now()}
+			if err := json.Unmarshal(b, &l); err != nil {
+				l.Kind = "garbage: " + string(b)
+			}
+			d.mu.Lock()
+			d.lines = append(d.lines, l)
+			close(d.news)
+			d.news = make(chan struct{})
+			d.mu.Unlock()
+		}
+		_ = d.cmd.Wait() // the status stands in ProcessState
+	}()
+	w.t.Cleanup(d.kill)
+	return d
+}
+
+// told is all that was printed so far.
+func (d *daemon) told() []told {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := slices.Clone(d.lines)
+	for i := len(out) - 1; i >= 0; i-- {
+		if out[i].Issuance != "" {
+			out[i].last = true
+			break
+		}
+	}
+	return out
+}
+
+// await returns the first line that is wanted, of those printed already or yet to come.
+func (d *daemon) await(what string, wanted func(*told) bool) told {
+	d.t.Helper()
+	late := time.After(patience)
+	for seen := 0; ; {
+		d.mu.Lock()
+		lines, news := d.lines, d.news
+		d.mu.Unlock()
+		for ; seen < len(lines); seen++ {
+			if wanted(&lines[seen]) {
+				return lines[seen]
+			}
+		}
+		select {
+		case <-news:
+		case <-d.done:
+			d.mu.Lock()
+			more := len(d.lines) > seen
+			d.mu.Unlock()
+			if !more {
+				d.t.Fatalf("%s: the process ended (%v) and said: %s", what, d.cmd.ProcessState, d.stderr.String())
+			}
+		case <-late:
+			d.t.Fatalf("%s: not within %v; it said: %s", what, patience, d.stderr.String())
+		}
+	}
+}
+
+func (d *daemon) ready() {
+	d.t.Helper()
+	d.await("ready", func(l *told) bool { return l.Kind == "ready" })
+}
+
+func (d *daemon) rings(i *ca.Issued) told {
+	d.t.Helper()
+	return d.await("the alarm", func(l *told) bool { return l.rings() && l.Issuance == idOf(i) })
+}
+
+// kill ends the process by SIGKILL, if it has not ended.
+func (d *daemon) kill() {
+	_ = d.cmd.Process.Kill()
+	<-d.done
+}
+
+// wait waits for the end and returns the exit status.
+func (d *daemon) wait() int {
+	d.t.Helper()
+	select {
+	case <-d.done:
+	case <-time.After(patience):
+		d.t.Fatalf("the process does not end; it said: %s", d.stderr.String())
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// stop ends the process as a person would.
+func (d *daemon) stop() {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		d.t.Fatal(err)
+	}
+	if code := d.wait(); code != 0 {
+		d.t.Fatalf("it ended with %d and said: %s", code, d.stderr.String())
+	}
+}
+
+// coverage asks a running daemon, or the state file.
+func (w *world) coverage() *app.Coverage {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	c, err := app.AskCoverage(ctx, w.path("state.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// of is the coverage of one log.
+func of(c *app.Coverage, l *sequence.Log) app.LogCoverage {
+	id := base64.StdEncoding.EncodeToString(l.Key.ID[:])
+	for _, g := range c.Logs {
+		if g.ID == id {
+			return g
+		}
+	}
+	return app.LogCoverage{}
+}
+
+// until asks the daemon again and again until its coverage is as wanted.
+func (w *world) until(what string, wanted func(*app.Coverage) bool) *app.Coverage {
+	w.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		c := w.coverage()
+		if wanted(c) {
+			return c
+		}
+		if time.Now().After(end) {
+			b, _ := json.MarshalIndent(c, "", "  ")
+			w.t.Fatalf("%s: not within %v, but: %s", what, patience, b)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// settled waits until a running daemon has read and verified all of the logs, and decided and told all that it filed.
+func (w *world) settled() *app.Coverage {
+	w.t.Helper()
+	return w.until("all read, decided and told", func(c *app.Coverage) bool {
+		if c.Ledger.Undecided > 0 || c.PID == 0 {
+			return false
+		}
+		for _, n := range c.Ledger.Waiting {
+			if n > 0 {
+				return false
+			}
+		}
+		for _, l := range w.logs() {
+			if g := of(c, l); g.Verified != l.Size() || g.Position != l.Size() || g.Owed != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// json calls the program and decodes what it prints; the exit status must be one of those wanted.
+func (w *world) json(into any, wanted []int, args ...string) {
+	w.t.Helper()
+	cmd := w.command(nil, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if code := cmd.ProcessState.ExitCode(); !slices.Contains(wanted, code) {
+		w.t.Fatalf("tocsin %s: %v, and it said: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	if err := json.Unmarshal(out, into); err != nil {
+		w.t.Fatalf("tocsin %s: %v in %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// explain calls the program to explain an issuance.
+func (w *world) explain(i *ca.Issued) *app.Explanation {
+	w.t.Helper()
+	var x app.Explanation
+	w.json(&x, []int{exitQuiet}, "explain", "--json", "--state", w.path("state.db"), idOf(i))
+	return &x
+}
+
+// programTold lists what the exec receiver was told: ids of alarms in order.
+func (w *world) programTold() (ids []string) {
+	w.t.Helper()
+	b, err := os.ReadFile(w.path("told"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		id, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind != "alarm" || len(id) < 16 {
+			w.t.Errorf("the program was told %q", line)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
