@@ -42,6 +42,13 @@ func TestAlarmsRingOncePerReceiverAndKindAndRiseButNeverFall(t *testing.T) {
 			t.Errorf("step %d (%s): queued %d, %v", i, step.kind, n, err)
 		}
 	}
+	t.Run("another kind of the same rank is silent, without a rank it is not", func(t *testing.T) {
+		for i, row := range []OutboxRow{{Receiver: "a", Kind: "page again", Rank: 3}, {Receiver: "a", Kind: "resolved"}} {
+			if n, err := s.Decide(t.Context(), Decision{ID: hash(1), Level: "page", Outbox: []OutboxRow{row}}); err != nil || n != i {
+				t.Errorf("%s: queued %d, %v", row.Kind, n, err)
+			}
+		}
+	})
 	t.Run("page first, alarm later is silent", func(t *testing.T) {
 		mustCommit(t, s, Commit{Filings: []Filing{{Issuance: Issuance{ID: hash(2), Cert: []byte("c")}}}})
 		for _, kind := range []string{"page", "alarm"} {
