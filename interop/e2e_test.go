@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-ct/tocsin/interop/reallogs"
 )
@@ -242,46 +243,53 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// issuance is one certificate as its CA meant it.
+// issuance is one certificate as its CA meant it. The chains lead from the issuer to the root.
 type issuance struct {
-	address    string
-	pre, final []byte
-	chain      [][]byte
+	address              string
+	pre, final           []byte
+	preChain, finalChain [][]byte
 }
 
 // issue makes an issuance for the address. Names beside it are nobody's that is watched.
-func (w *world) issue(by *ca, address string) issuance {
+func (w *world) issue(by *ca, address string) issuance { return w.issueVia(by, by, address) }
+
+// issueVia is issue with a precertificate that another CA signs on the issuer's behalf.
+func (w *world) issueVia(signer, by *ca, address string) issuance {
 	key := ecdsaKey(w.t)
 	tmpl := leafFor(w.t, []string{"test1.example.com", "test2.example.com"}, address)
-	return issuance{address, by.precert(w.t, tmpl, key.Public()), by.final(w.t, tmpl, key.Public()), by.chain()}
+	return issuance{address, signer.precert(w.t, tmpl, key.Public()), by.final(w.t, tmpl, key.Public()), signer.chain(), by.chain()}
 }
 
-// precertify submits the precertificate to both logs at once, and logs until they have published it.
-func (w *world) precertify(issued ...issuance) { w.submit((*reallogs.Log).AddPreChain, true, issued) }
+// precertify submits the precertificate to both logs at the same time, and returns when both have published it.
+func (w *world) precertify(i issuance) {
+	w.t.Helper()
+	w.submit((*reallogs.Log).AddPreChain, joined(i.pre, i.preChain))
+}
 
-// certify submits the final certificate to both logs.
-func (w *world) certify(issued ...issuance) { w.submit((*reallogs.Log).AddChain, false, issued) }
+// certify does the same with the final certificate.
+func (w *world) certify(i issuance) {
+	w.t.Helper()
+	w.submit((*reallogs.Log).AddChain, joined(i.final, i.finalChain))
+}
 
-func (w *world) submit(add func(*reallogs.Log, context.Context, ...[]byte) (reallogs.SCT, error), pre bool, issued []issuance) {
+func (w *world) submit(add func(*reallogs.Log, context.Context, ...[]byte) (reallogs.SCT, error), chain [][]byte) {
 	w.t.Helper()
 	ctx := soon(w.t)
+	var work errgroup.Group
 	for _, l := range w.logs {
-		size, err := l.Size(ctx)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, i := range issued {
-			leaf := i.final
-			if pre {
-				leaf = i.pre
+		work.Go(func() error {
+			size, err := l.Size(ctx)
+			if err != nil {
+				return err
 			}
-			if _, err := add(l, ctx, joined(leaf, i.chain)...); err != nil {
-				w.t.Fatal(err)
+			if _, err := add(l, ctx, chain...); err != nil {
+				return err
 			}
-		}
-		if err := l.WaitSize(ctx, size+uint64(len(issued))); err != nil {
-			w.t.Fatal(err)
-		}
+			return l.WaitSize(ctx, size+1)
+		})
+	}
+	if err := work.Wait(); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -316,7 +324,7 @@ func TestTocsinRingsOncePerIssuanceInBothRealLogs(t *testing.T) {
 	w.certify(a)
 	life = w.tocsin.start(t)
 	life.await("alarm", b.address)
-	c := w.issue(w.other, "2001:db8::3")
+	c := w.issueVia(w.other.precertSigner(t, "Precertificate signing CA", p384Key(t)), w.other, "2001:db8::3") // D22
 	w.precertify(c)
 	w.certify(b)
 	life.await("alarm", c.address)
