@@ -78,7 +78,7 @@ func TestHugeBodiesCostBoundedMemory(t *testing.T) {
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
 	chunk := bytes.Repeat([]byte(" "), 1<<20)
-	for range 256 {
+	for range 40 {
 		_, _ = z.Write(chunk)
 	}
 	_ = z.Close()

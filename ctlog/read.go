@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Bounds of one delivery, and of what is fetched ahead of the hashing.
@@ -12,7 +13,8 @@ const (
 	maxDelivery      = 1024    // entries
 	maxDeliveryBytes = 4 << 20 // bytes, beyond one entry
 	maxTrail         = 256     // roots on the way to a head
-	fetchAhead       = 2       // batches, from a log that is read in sequence
+	glanceEvery      = time.Minute
+	fetchAhead       = 2 // batches, from a log that is read in sequence
 )
 
 // spanner is a client that knows beforehand which entries a request gives, so that several can run at once.
@@ -64,8 +66,27 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 			return err
 		}
 		free <- l
+		t.glance(ctx, target)
 	}
 	return ctx.Err()
+}
+
+// glance looks at the head now and then while a long way is read, so that the status shows the true backlog. A head
+// that was seen is checked, though only once something larger is verified. The looks become rarer: few heads wait.
+func (t *Tailer) glance(ctx context.Context, target Head) {
+	now := time.Now()
+	if t.cur.Size >= target.Size || len(t.later) >= maxLater/2 || now.Before(t.nextGlance) {
+		return
+	}
+	t.nextGlance = now.Add(max(glanceEvery, t.opts.Poll) << len(t.later))
+	head, err := t.c.Head(ctx)
+	if err != nil {
+		return // the next round asks in earnest
+	}
+	t.sawHead(head)
+	if head.Size != target.Size || head.Root != target.Root {
+		t.later = append(t.later, head)
+	}
 }
 
 // fetch sends loads in sequence until the target, an error, or the end of ctx.
@@ -184,7 +205,7 @@ func (t *Tailer) appendLeaves(hashes [][32]byte, scratch []byte) error {
 }
 
 // reached settles what waited for a verified head.
-func (t *Tailer) reached(ctx context.Context, target Head) error {
+func (t *Tailer) reached(ctx context.Context, target Head) (err error) {
 	t.remember(target)
 	t.trail = nil
 	if t.latest > target.Timestamp {
@@ -195,11 +216,14 @@ func (t *Tailer) reached(ctx context.Context, target Head) error {
 	later := t.later
 	t.later = nil
 	for _, h := range later {
-		if _, err := t.check(ctx, h); err != nil {
-			return err
+		if h.Size > target.Size {
+			t.later = append(t.later, h)
+			continue
 		}
+		_, e := t.check(ctx, h)
+		err = errors.Join(err, e)
 	}
-	return nil
+	return err
 }
 
 // passed keeps a root on the way to the next head, at most maxTrail of them, evenly spread.

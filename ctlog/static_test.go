@@ -252,7 +252,7 @@ func TestEntriesWithheldForLongAreAFault(t *testing.T) {
 
 func TestStatusTellsTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFakeLog(t, loglist.RFC6962, 60_000)
+		f := newFakeLog(t, loglist.RFC6962, 30_000)
 		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
 			if isEntries(r) {
 				_ = sleep(r.Context(), 2560*time.Millisecond) // 256 entries at a time: 100 a second
@@ -262,10 +262,54 @@ func TestStatusTellsTheBacklog(t *testing.T) {
 		r := newReceiver(t, nil)
 		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
 		defer stop()
-		pass(100 * time.Second)
+		pass(50 * time.Second)
 		s := tail.Status()
-		if s.State != "behind" || s.Rate < 80 || s.Rate > 120 || s.Position < 9_000 || s.CatchUp < 400*time.Second || s.CatchUp > 700*time.Second {
+		if s.State != "behind" || s.Rate < 80 || s.Rate > 120 || s.Position < 4_000 || s.CatchUp < 200*time.Second || s.CatchUp > 350*time.Second {
 			t.Errorf("%s at %d, rate %.1f, catches up in %v", s.State, s.Position, s.Rate, s.CatchUp)
+		}
+		// While that head is being read the log grows by 50 entries a second.
+		f.grow(32_500)
+		pass(50 * time.Second)
+		if s := tail.Status(); s.Head.Size != 32_500 || s.Growth < 20 || s.Growth > 50 || s.CatchUp < 250*time.Second {
+			t.Errorf("head of size %d, growth %.1f, catches up in %v", s.Head.Size, s.Growth, s.CatchUp)
+		}
+		pass(10 * time.Minute)
+		r.exactly(0, 32_500)
+		if s := tail.Status(); s.State != "live" || s.Faults != 0 || len(tail.later) != 0 {
+			t.Errorf("%+v, %d heads left", s, len(tail.later))
+		}
+	})
+}
+
+// A head that was seen on the way is checked, too.
+func TestAForkedHeadSeenOnTheWayIsFound(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 5_000)
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if isEntries(r) {
+				_ = sleep(r.Context(), 20*time.Second)
+			}
+			return false
+		}
+		r := newReceiver(t, f)
+		_, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		pass(10 * time.Second)
+		f.set(func() {
+			f.size = 4_000
+			f.sign = func(h *Head) { h.Root[3] ^= 1 }
+			honest := f.fault
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool { return honest(w, r) || alsoServe(f, 5_000)(w, r) }
+		})
+		pass(70 * time.Second)
+		f.set(func() { f.size, f.sign = 5_000, nil })
+		pass(20 * time.Minute)
+		r.exactly(0, 5_000)
+		if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+			t.Fatal(d)
+		}
+		if _, heads := checkEvidence(t, f, r.faults[0], 2); heads[0].Size != 4_000 || heads[1].Size != 5_000 {
+			t.Errorf("heads of sizes %d and %d", heads[0].Size, heads[1].Size)
 		}
 	})
 }

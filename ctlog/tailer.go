@@ -31,15 +31,16 @@ type Tailer struct {
 	log  *slog.Logger
 
 	// Of the goroutine in Run.
-	cur       Cursor
-	tree      *compact.Range  // over the first cur.Size entries
-	checked   map[uint64]Head // heads known to be consistent with cur.Verified; bounded
-	trail     []Head          // sizes and roots that reading came through since Verified; bounded
-	later     []Head          // heads between Verified and Size, to be checked against the next verified head; bounded
-	finalDone bool            // the list's final head was checked
-	latest    uint64          // the latest timestamp of the entries since Verified, and where it is
-	latestAt  uint64
-	stuck     struct {
+	cur        Cursor
+	tree       *compact.Range  // over the first cur.Size entries
+	checked    map[uint64]Head // heads known to be consistent with cur.Verified; bounded
+	trail      []Head          // sizes and roots that reading came through since Verified; bounded
+	later      []Head          // heads between Verified and Size, to be checked against the next verified head; bounded
+	nextGlance time.Time       // when the head is looked at while reading
+	finalDone  bool            // the list's final head was checked
+	latest     uint64          // the latest timestamp of the entries since Verified, and where it is
+	latestAt   uint64
+	stuck      struct {
 		at    uint64 // the position that cannot be read, and since when
 		since time.Time
 	}
@@ -141,6 +142,7 @@ func (t *Tailer) round(ctx context.Context) error {
 		return err
 	}
 	t.sawHead(head)
+	t.nextGlance = time.Now().Add(max(glanceEvery, t.opts.Poll))
 	if !t.cur.Begun {
 		if err := t.begin(ctx, head); err != nil {
 			return fmt.Errorf("choosing where to start: %w", err)

@@ -1,0 +1,227 @@
+package ctlog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+func TestAWrongRootIsReportedOnceAndReadingGoesOn(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 700)
+		r := newReceiver(t, nil)
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.grow(1000)
+		good := f.entries[800]
+		bad := good
+		bad.Cert = []byte("certificate 8O0 ")
+		bad.Leaf, _ = AppendMerkleTreeLeaf(nil, &bad)
+		f.entries[800] = bad
+		if err := r.once(f.client(t), TailOptions{}); !errors.Is(err, ErrBlind) {
+			t.Errorf("once: %v", err)
+		}
+		if r.cursor.Size != 700 || r.cursor.Verified.Size != 700 {
+			t.Errorf("rewound to %d, verified %d", r.cursor.Size, r.cursor.Verified.Size)
+		}
+		tail, stop := follow(t, r, f.client(t), TailOptions{})
+		defer stop()
+		pass(time.Hour)
+		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || s.Verified != 700 {
+			t.Errorf("while at fault: %+v", s)
+		}
+		if d := cmp.Diff([]string{WrongRoot, WrongRoot}, r.kinds()); d != "" { // one by each tailer
+			t.Fatal(d)
+		}
+		ev, heads := checkEvidence(t, f, r.faults[0], 1)
+		if ev.From != 700 || ev.To != 1000 || *ev.Want != heads[0].Root || *ev.Got == *ev.Want || heads[0].Size != 1000 {
+			t.Errorf("evidence %+v", ev)
+		}
+		if bad := *ev.FirstBad; bad[0] > 800 || bad[1] <= 800 || bad[1]-bad[0] > TileWidth {
+			t.Errorf("the wrong entry 800 is sought in %v", bad)
+		}
+		for i := uint64(700); i < 1000; i++ {
+			if r.times[i] < 2 {
+				t.Fatalf("entry %d was not delivered again", i)
+			}
+		}
+		f.set(func() { f.entries[800] = good })
+		pass(10 * time.Minute)
+		if s := tail.Status(); s.State != "live" || s.Verified != 1000 {
+			t.Errorf("afterwards: %+v", s)
+		}
+	})
+}
+
+func TestABadSignatureIsReportedAndReadingGoesOn(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 10)
+		other := newFakeLog(t, kind, 0)
+		key := f.key
+		f.key = other.key
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{From: Start{Zero: true}}); !errors.Is(err, ErrBlind) {
+			t.Errorf("once: %v", err)
+		}
+		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		pass(time.Hour)
+		if s := tail.Status(); s.State != "faulty" || s.Faults != 1 || len(r.times) != 0 {
+			t.Errorf("status %+v", s)
+		}
+		var ev Evidence
+		if err := json.Unmarshal(r.faults[1].Evidence, &ev); err != nil || r.faults[1].Kind != BadSignature || len(ev.Heads) != 1 {
+			t.Errorf("fault %+v", r.faults[1])
+		}
+		f.set(func() { f.key = key })
+		pass(10 * time.Minute)
+		r.exactly(0, 10)
+		if s := tail.Status(); s.State != "live" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// D03: an older head is held against the verified tree; a contradiction is a fork, consistent ones are none.
+func TestOldHeadsAreCheckedWhateverTheirSize(t *testing.T) {
+	for _, size := range []uint64{1000, 1024, 1100, 1200} {
+		t.Run(fmt.Sprintf("another root at %d", size), func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				f := newFakeLog(t, kind, 1000)
+				r := newReceiver(t, f)
+				tail, stop := follow(t, r, f.client(t), TailOptions{})
+				defer stop()
+				show := func(n uint64) {
+					f.set(func() { f.size = n })
+					pass(time.Minute)
+				}
+				pass(time.Minute)
+				f.grow(1200)
+				show(1200)
+				f.set(func() { f.fault = alsoServe(f, 1200) }) // only the head lags
+				show(1100)
+				if s := tail.Status(); s.Faults != 0 || s.State != "live" || s.Verified != 1200 {
+					t.Fatalf("consistent heads: %+v %v", s, r.kinds())
+				}
+				f.set(func() {
+					f.size = size
+					f.sign = func(h *Head) {
+						if h.Size == size {
+							h.Root = Hash{1}
+						}
+					}
+				})
+				pass(10 * time.Minute)
+				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+					t.Fatal(d)
+				}
+				_, heads := checkEvidence(t, f, r.faults[0], 2)
+				if heads[0].Size > heads[1].Size || heads[0].Root == heads[1].Root || heads[0].Size != size {
+					t.Errorf("heads of sizes %d and %d in evidence", heads[0].Size, heads[1].Size)
+				}
+				f.set(func() { f.sign = nil })
+				f.grow(1300)
+				pass(10 * time.Minute)
+				r.exactly(1000, 1300)
+				if s := tail.Status(); s.State != "live" {
+					t.Errorf("afterwards: %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// alsoServe answers all but heads as if the log had shown a head of the size.
+func alsoServe(f *fakeLog, size uint64) func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "get-sth") || strings.HasSuffix(r.URL.Path, "checkpoint") {
+			return false
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		shown := f.size
+		f.size = max(size, shown)
+		body, _ := f.answer(strings.TrimPrefix(r.URL.Path, "/2027/"), r)
+		f.size = shown
+		if body == nil {
+			http.NotFound(w, r)
+		} else {
+			_, _ = w.Write(body)
+		}
+		return true
+	}
+}
+
+func TestALogThatGoesOnWithAnotherTreeIsForked(t *testing.T) {
+	for _, verified := range []int{512, 600} { // a proof from 512 does not hold the root at 512
+		t.Run(strconv.Itoa(verified), func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				f := newFakeLog(t, kind, verified)
+				g := f.fork(500)
+				r := newReceiver(t, nil)
+				if err := r.once(f.client(t), TailOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				g.growSalted(700, "of another tree")
+				tail, stop := follow(t, r, g.client(t), TailOptions{})
+				defer stop()
+				pass(20 * time.Minute)
+				if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+					t.Fatal(d)
+				}
+				ev, heads := checkEvidence(t, f, r.faults[0], 2)
+				if heads[0].Size != uint64(verified) || heads[1].Size != 700 || *ev.Got != g.root(uint64(verified)) {
+					t.Errorf("evidence %+v", ev)
+				}
+				if kind == loglist.Static || verified == 600 {
+					older := Head{Size: heads[0].Size, Root: *ev.Got}
+					if err := verifyConsistency(older, heads[1], ev.Proof); err != nil {
+						t.Errorf("the proof in evidence: %v", err)
+					}
+				}
+				if s := tail.Status(); s.State != "faulty" || r.times[699] == 0 || r.cursor.Verified.Size != uint64(verified) {
+					t.Errorf("the fork's entries came %d times; %+v", r.times[699], s)
+				}
+			})
+		})
+	}
+}
+
+func TestAUselessConsistencyProofIsToldButTheEntriesDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeLog(t, loglist.RFC6962, 600)
+		r := newReceiver(t, f)
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.grow(700)
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "get-sth-consistency") {
+				return false
+			}
+			p := slices.Repeat([]Hash{{7}}, 8)
+			_, _ = w.Write(mustJSON(map[string]any{"consistency": p}))
+			return true
+		}
+		if err := r.once(f.client(t), TailOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.exactly(600, 700)
+		if d := cmp.Diff([]string{Inconsistent}, r.kinds()); d != "" {
+			t.Error(d)
+		}
+		checkEvidence(t, f, r.faults[0], 2)
+	})
+}
