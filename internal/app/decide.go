@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -24,7 +27,7 @@ func (a *App) decide(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			a.logger.Error("deciding; trying again", "err", err)
+			a.logger.Error("the ledger cannot be decided on; trying again", "err", err)
 		}
 		if n > 0 && err == nil {
 			continue
@@ -38,8 +41,12 @@ func (a *App) decide(ctx context.Context) error {
 	}
 }
 
-// retryDecide is how long a decision that could not be written waits.
-const retryDecide = 5 * time.Second
+// retryDecide is how often the ledger is looked at without being asked to, and postpone how long a decision that
+// failed waits.
+const (
+	retryDecide = 5 * time.Second
+	postpone    = time.Minute
+)
 
 // decideDue decides one batch and says how many there were.
 func (a *App) decideDue(ctx context.Context) (int, error) {
@@ -49,14 +56,25 @@ func (a *App) decideDue(ctx context.Context) (int, error) {
 	}
 	for i := range due {
 		a.hook(FiledNotDecided)
-		if err := a.decideOne(ctx, &due[i]); err != nil {
+		err := a.decideOne(ctx, &due[i])
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		// One that cannot be decided must not stand in the way of the others.
+		a.logger.Error("deciding", "issuance", hex.EncodeToString(due[i].ID[:]), "err", err)
+		if err := a.store.Postpone(ctx, due[i].ID, time.Now().Add(postpone), err); err != nil {
 			return i, err
 		}
 	}
 	return len(due), nil
 }
 
-func (a *App) decideOne(ctx context.Context, is *store.Issuance) error {
+func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a defect of ours: %v\n%s", p, debug.Stack())
+		}
+	}()
 	st := a.stations.Load()
 	r := st.Read(Subject{Bytes: is.Cert, Precert: is.Precert, IssuerKeyHash: is.IssuerKeyHash, Chain: is.Chain})
 	now := time.Now()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,7 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	c := store.Commit{LogID: f.log.ID, LogName: f.log.Name(), Size: d.Cursor.Size, Rewind: d.Cursor.Size < f.size}
 	for i := range d.Entries {
 		e := &d.Entries[i]
-		if !st.Touches(&f.scan, e.Cert, e.Precert) {
+		if !f.touches(st, e) {
 			continue
 		}
 		filing, ok, err := f.file(ctx, st, e)
@@ -76,6 +77,20 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	f.entries.Add(uint64(len(d.Entries)))
 	f.matches.Add(uint64(len(c.Filings)))
 	return nil
+}
+
+// touches reports whether an entry touches a watch. A defect of the reader must not end the daemon again and again on
+// one hostile certificate: the entry is then searched byte by byte, and the defect is logged.
+func (f *follower) touches(st *Stations, e *ctlog.Entry) (hit bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.logger.Error("a defect of ours in reading an entry; its bytes were searched", "log", f.log.Name(), "index", e.Index,
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			f.scan = cert.Scan{}
+			hit = st.Matcher.TouchesRaw(e.Cert)
+		}
+	}()
+	return st.Touches(&f.scan, e.Cert, e.Precert)
 }
 
 // file makes the filing of an entry that touches a watch. ok is false when the full reading finds that it does not.
