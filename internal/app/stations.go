@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -68,9 +69,20 @@ func (s *Stations) Touches(scan *cert.Scan, b []byte, precert bool) bool {
 	return scan.Incomplete && s.Matcher.TouchesRaw(b)
 }
 
-// Read reads a subject in full.
-func (s *Stations) Read(sub Subject) *Reading {
-	r := &Reading{Subject: sub}
+// Read reads a subject in full. Where a defect of ours makes that impossible, the bytes are searched instead, and the
+// reading says so: such a subject is never expected.
+func (s *Stations) Read(sub Subject) (r *Reading) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = &Reading{
+				Subject: sub, ID: sha256.Sum256(sub.Bytes), Fingerprint: sha256.Sum256(sub.Bytes), Matches: s.Matcher.MatchRaw(sub.Bytes),
+				Cert: &cert.Certificate{Raw: sub.Bytes, Incomplete: true, Oddities: []cert.Oddity{
+					{Code: "reader-failed", Text: fmt.Sprintf("tocsin itself failed to read it, which is a defect to report: %v", p)},
+				}},
+			}
+		}
+	}()
+	r = &Reading{Subject: sub}
 	if sub.Precert && sub.IssuerKeyHash != ([32]byte{}) {
 		r.Cert = cert.ParseTBS(sub.Bytes)
 	} else {
