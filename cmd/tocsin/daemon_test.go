@@ -206,8 +206,8 @@ func (w *world) log(l *sequence.Log, all ...*ca.Issued) {
 // fill adds n entries that touch nothing.
 func (w *world) fill(l *sequence.Log, n int) {
 	w.t.Helper()
-	for k := range n {
-		e, err := entry.Raw(fmt.Appendf(nil, "no certificate, number %d", k), nil)
+	for from := l.Size(); from+uint64(n) > l.Size(); {
+		e, err := entry.Raw(fmt.Appendf(nil, "no certificate, entry %d", l.Size()), nil)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -398,15 +398,10 @@ func (d *daemon) stop() {
 }
 
 // coverage asks a running daemon, or the state file.
-func (w *world) coverage() *app.Coverage {
-	w.t.Helper()
+func (w *world) coverage() (*app.Coverage, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	c, err := app.AskCoverage(ctx, w.path("state.db"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return c
+	return app.AskCoverage(ctx, w.path("state.db"))
 }
 
 // of is the coverage of one log.
@@ -424,13 +419,13 @@ func of(c *app.Coverage, l *sequence.Log) app.LogCoverage {
 func (w *world) until(what string, wanted func(*app.Coverage) bool) *app.Coverage {
 	w.t.Helper()
 	for end := time.Now().Add(patience); ; {
-		c := w.coverage()
-		if wanted(c) {
+		c, err := w.coverage() // at the very start there is nothing to ask
+		if err == nil && wanted(c) {
 			return c
 		}
 		if time.Now().After(end) {
 			b, _ := json.MarshalIndent(c, "", "  ")
-			w.t.Fatalf("%s: not within %v, but: %s", what, patience, b)
+			w.t.Fatalf("%s: not within %v, but: %v %s", what, patience, err, b)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
