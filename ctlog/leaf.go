@@ -160,19 +160,22 @@ func ReadMerkleTreeLeaf(e *Entry, leaf []byte) {
 }
 
 // leafHasher computes leaf hashes without allocating. The zero value is ready.
-type leafHasher struct{ h hash.Hash }
+type leafHasher struct {
+	h   hash.Hash
+	out [32]byte
+}
 
 var leafPrefix = []byte{0}
 
-func (l *leafHasher) sum(leaf []byte) (out [32]byte) {
+func (l *leafHasher) sum(leaf []byte) [32]byte {
 	if l.h == nil {
 		l.h = sha256.New()
 	}
 	l.h.Reset()
 	l.h.Write(leafPrefix)
 	l.h.Write(leaf)
-	l.h.Sum(out[:0])
-	return out
+	l.h.Sum(l.out[:0])
+	return l.out
 }
 
 // reader reads TLS presentation language. After an error it yields zeros.
