@@ -38,8 +38,9 @@ type Item struct {
 	Problem string
 }
 
-// Read yields the certificates of the file at path, or of every regular file beneath it, in order. It stops at the
-// first error of yield or of reading.
+// Read yields the certificates of the file at path, or of every regular file beneath it, in order. A file that cannot
+// be read does not hide the others: its error comes at the end, joined with those of other files. An error of yield
+// ends everything at once.
 func Read(path string, yield func(Item) error) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -48,12 +49,27 @@ func Read(path string, yield func(Item) error) error {
 	if !info.IsDir() {
 		return readFile(path, yield)
 	}
-	return filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
+	var unread []error
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var stop error
+			err = readFile(p, func(it Item) error {
+				stop = yield(it)
+				return stop
+			})
+			if stop != nil {
+				return stop
+			}
 		}
-		return readFile(p, yield)
+		if err != nil {
+			unread = append(unread, err)
+		}
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(unread...)
 }
 
 func readFile(path string, yield func(Item) error) error {
@@ -102,6 +118,7 @@ func gunzip(b []byte) (plain []byte, problem string, err error) {
 	return plain, "", nil
 }
 
+// split yields what the bytes of one file hold. problem is one of the file as a whole.
 func split(path string, b []byte, problem string, yield func(Item) error) error {
 	n := 0
 	emit := func(it Item) error {
@@ -112,60 +129,108 @@ func split(path string, b []byte, problem string, yield func(Item) error) error 
 		n++
 		return yield(it)
 	}
-	trimmed := bytes.TrimLeft(b, " \t\r\n")
-	switch {
-	case len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '['):
-		entries, err := page(trimmed)
-		if err != nil {
-			return emit(Item{DER: b, Problem: fmt.Sprintf("not a get-entries page: %v", err)})
+	if t := bytes.TrimLeft(b, " \t\r\n"); len(t) > 0 && (t[0] == '{' || t[0] == '[') {
+		return splitPage(t, emit)
+	}
+	if entries, rest, err := splitTile(b, emit); err != nil {
+		return err
+	} else if entries > 0 {
+		if len(rest) == 0 {
+			return nil
 		}
-		for i := range entries {
-			if err := emit(entries[i]); err != nil {
-				return err
+		return emit(Item{DER: rest, Problem: "a data tile that ends within an entry"})
+	}
+	text := bytes.Index(b, pemBegin)
+	for len(b) > 0 {
+		if text >= 0 && (b[0] != 0x30 || !binary(b[:min(text, 256)])) {
+			return splitPEM(b, emit)
+		}
+		size := element(b)
+		if err := emit(Item{DER: b[:size]}); err != nil {
+			return err
+		}
+		if b = b[size:]; text >= 0 {
+			if text -= size; text < 0 {
+				text = bytes.Index(b, pemBegin)
 			}
 		}
-		return nil
-	case len(b) == 0:
-		return nil
-	case b[0] != 0x30 && bytes.Contains(b, pemBegin): // a DER certificate may hold PEM text inside
-		return splitPEM(b, emit)
 	}
-	if entries, ok := tile(b); ok {
-		for i := range entries {
-			if err := emit(Item{Entry: &entries[i]}); err != nil {
-				return err
-			}
-		}
-		return nil
+	return nil
+}
+
+// element is how many bytes of b belong to the DER element at its start. What follows belongs to it as well (a strict
+// reader would refuse it, and the oddity should be seen), unless that looks like a further certificate.
+func element(b []byte) int {
+	const shortest = 64 // no certificate is shorter
+	if len(b) < shortest || b[0] != 0x30 || b[1]&0x80 == 0 || b[1]&0x7f == 0 || b[1]&0x7f > 4 {
+		return len(b)
 	}
-	return emit(Item{DER: b})
+	size, head := 0, 2+int(b[1]&0x7f)
+	for _, c := range b[2:head] {
+		size = size<<8 | int(c)
+	}
+	if size += head; size < shortest || len(b)-size < shortest {
+		return len(b)
+	}
+	if next := b[size:]; next[0] == 0x30 && next[1]&0x80 != 0 || bytes.HasPrefix(bytes.TrimLeft(next, "\r\n"), pemBegin) {
+		return size
+	}
+	return len(b)
 }
 
 var pemBegin = []byte("-----BEGIN ")
 
-// splitPEM yields each block. encoding/pem passes over a block that it cannot decode; here such a block is yielded as
-// it stands, so that its bytes are still searched.
+// binary says that these bytes are no text that people put around PEM blocks. A certificate and a tile may hold the
+// text of a PEM block inside; it must not make them PEM.
+func binary(b []byte) bool {
+	return bytes.ContainsFunc(b, func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' && r != '\f'
+	})
+}
+
+// splitPEM yields each block that is called a certificate, or PKCS #7 and CMS, which hold certificates. encoding/pem
+// passes over a block that it cannot decode; here such a block is yielded as it stands, so that its bytes are still
+// searched, and so are bytes around the blocks that are no text. Keys, requests and other blocks are passed over.
 func splitPEM(b []byte, emit func(Item) error) error {
+	outside := func(text []byte) error {
+		if !binary(text) {
+			return nil
+		}
+		return emit(Item{DER: text, Problem: "bytes around PEM blocks that are no text"})
+	}
 	for {
 		at := bytes.Index(b, pemBegin)
 		if at < 0 {
-			return nil
+			return outside(b)
+		}
+		if err := outside(b[:at]); err != nil {
+			return err
 		}
 		b = b[at:]
 		end := len(b)
 		if next := bytes.Index(b[len(pemBegin):], pemBegin); next >= 0 {
 			end = len(pemBegin) + next
 		}
-		block, _ := pem.Decode(b[:end])
-		switch {
-		case block == nil:
+		block, rest := pem.Decode(b[:end])
+		if block == nil {
 			if err := emit(Item{DER: b[:end], Problem: "a PEM block that cannot be decoded"}); err != nil {
 				return err
 			}
-		case block.Type == "CERTIFICATE" || block.Type == "X509 CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE":
+			b = b[end:]
+			continue
+		}
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
 			if err := emit(Item{DER: block.Bytes}); err != nil {
 				return err
 			}
+		case "PKCS7", "PKCS #7 SIGNED DATA", "CMS":
+			if err := emit(Item{DER: block.Bytes, Problem: "a block of PKCS #7, searched as bytes"}); err != nil {
+				return err
+			}
+		}
+		if err := outside(rest); err != nil {
+			return err
 		}
 		b = b[end:]
 	}
