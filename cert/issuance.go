@@ -84,7 +84,7 @@ func FinalTBS(precert []byte, chain [][]byte) (tbs []byte, issuerKeyHash [32]byt
 			poisoned = poisoned || drop
 			return drop
 		})
-		e.changed = true
+		e.changed, e.keepEmpty = true, true
 		if signing {
 			e.issuer = by.RawIssuer
 			e.replaceAKI(by)
@@ -105,7 +105,9 @@ type editor struct {
 	issuer     []byte   // when set, replaces the issuer
 	at         int      // where among the fields the extensions stand; -1 for none
 	extensions [][]byte
-	changed    bool
+	// keepEmpty keeps an extensions field that has become empty, as log servers do.
+	keepEmpty bool
+	changed   bool
 }
 
 // edit takes tbs apart, lets f change it, and puts it together again, if it was changed.
@@ -168,7 +170,7 @@ func (e *editor) build() ([]byte, error) {
 			return nil, errApart
 		}
 	}
-	if len(e.extensions) > 0 {
+	if len(e.extensions) > 0 || e.keepEmpty && e.at >= 0 {
 		field := tagged(context|constructed|3, tagged(tagSequence, e.extensions...))
 		if e.at < 0 {
 			e.at = len(e.fields)

@@ -59,6 +59,7 @@ func TestFinalTBSAgreesWithCertificateTransparencyGo(t *testing.T) {
 		{"an RSA key", issuer, plain, rsaKey(t)},
 		{"an Ed25519 key", issuer, plain, ed25519Key(t)},
 		{"no name and no extension but a key identifier and the poison", issuer, none, ecdsaKey(t)},
+		{"no name and no extension but the poison", issuer.withoutKeyID(), none, ecdsaKey(t)},
 		{"80 KB of names", issuer, long, ecdsaKey(t)},
 		{"D22: a precertificate signing CA", issuer.precertSigner(t, "Precert CA", ecdsaKey(t)), plain, ecdsaKey(t)},
 		{"D22: a precertificate signing CA with another kind of key", issuer.precertSigner(t, "Precert CA", rsaKey(t)), plain, ecdsaKey(t)},

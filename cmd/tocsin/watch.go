@@ -107,7 +107,7 @@ func (c *watchCmd) Run(p *process) error {
 		fmt.Fprintf(screen, "tocsin: not seen: %s\n", notify.Safe(why, 1000))
 	}
 	switch {
-	case c.Once && res.Surprises > 0:
+	case c.Once && res.Rang > 0:
 		return exitError(exitSurprise)
 	case c.Once && len(res.Blind) > 0:
 		return exitError(exitBlind)

@@ -85,7 +85,7 @@ type App struct {
 	logs      []*station
 	ready     chan struct{} // closed when every log has a start that is stored
 
-	surprises atomic.Int64 // alarms and pages decided since the start
+	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
 
 	mu    sync.Mutex
 	blind []string // in Once mode: why something was not seen
@@ -100,7 +100,10 @@ type station struct {
 // New opens the state and prepares everything. It is refused while another daemon owns the state: see
 // [store.LockedError]. The caller must call Close.
 func New(ctx context.Context, opts Options) (_ *App, err error) {
-	a := &App{opts: opts, logger: opts.Logger, receivers: opts.Receivers, ready: make(chan struct{})}
+	a := &App{opts: opts, logger: opts.Logger, ready: make(chan struct{})}
+	for _, r := range opts.Receivers {
+		a.receivers = append(a.receivers, counted{Receiver: r, since: time.Now(), rang: &a.rang})
+	}
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
 	}
@@ -181,8 +184,8 @@ func (a *App) follow(ctx context.Context, l loglist.Log) error {
 
 // Result is how a run ended.
 type Result struct {
-	// Surprises is the number of alarms and pages that were decided.
-	Surprises int64
+	// Rang is the number of alarms and pages that were newly decided or, left over from before, delivered.
+	Rang int64
 	// Blind says, in Once mode, what could not be seen, and what could not be told.
 	Blind []string
 }
@@ -231,7 +234,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	work.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Result{Surprises: a.surprises.Load(), Blind: a.blind}, errors.Join(errs...)
+	return Result{Rang: a.rang.Load(), Blind: a.blind}, errors.Join(errs...)
 }
 
 func (a *App) cannotSee(why string) {
@@ -240,10 +243,26 @@ func (a *App) cannotSee(why string) {
 	a.blind = append(a.blind, why)
 }
 
+// decided counts what rings. A verdict that queued nothing rang before.
 func (a *App) decided(level policy.Level, queued int) {
-	if level >= policy.Alarm {
-		a.surprises.Add(1)
+	if level >= policy.Alarm && queued > 0 {
+		a.rang.Add(1)
 	}
+}
+
+// counted counts what a receiver takes of the alarms that an earlier run has decided.
+type counted struct {
+	notify.Receiver
+	since time.Time
+	rang  *atomic.Int64
+}
+
+func (c counted) Send(ctx context.Context, n notify.Notice) error {
+	err := c.Receiver.Send(ctx, n)
+	if err == nil && n.At.Before(c.since) && (n.Kind == notify.KindAlarm || n.Kind == notify.KindPage) {
+		c.rang.Add(1)
+	}
+	return err
 }
 
 // deliver takes the outbox to the receivers.

@@ -50,6 +50,9 @@ func (s *Stations) Document(r *Reading, v *policy.Verdict, at time.Time) notify.
 	if !doc.Precert {
 		doc.Certificate.SHA256 = hex.EncodeToString(r.Fingerprint[:])
 	}
+	for _, o := range v.Watches {
+		doc.Watches = append(doc.Watches, notify.Outcome{Watch: o.Watch, Owner: o.Owner, Level: o.Level.String()})
+	}
 	for _, reason := range v.Reasons {
 		doc.Reasons = append(doc.Reasons, notify.Reason(reason))
 	}
