@@ -132,8 +132,13 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	return a, nil
 }
 
-// Close releases the state file.
-func (a *App) Close() error { return a.store.Close() }
+// Close releases the connections and the state file. Run must have returned.
+func (a *App) Close() error {
+	for _, s := range a.logs {
+		s.client.Close()
+	}
+	return a.store.Close()
+}
 
 func (a *App) load(st *Stations) {
 	if wrap := a.opts.Seams.Matcher; wrap != nil {
