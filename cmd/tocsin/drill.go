@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/drill"
 	"github.com/tocsin-ct/tocsin/internal/lab"
@@ -16,6 +17,8 @@ import (
 type drillCmd struct {
 	Scenario string `default:"fina-2025" help:"Which incident, or all. ${scenarios}"`
 	JSON     bool   `help:"Print one JSON object per scenario."`
+
+	Patience time.Duration `default:"30s" help:"How long each step may take before the scenario counts as failed."`
 }
 
 func scenarioNames() string {
@@ -41,7 +44,7 @@ func (c *drillCmd) Run(p *process) error {
 	}
 	failed := 0
 	for _, s := range scenarios {
-		o := drill.Options{Program: program, Progress: p.stdout}
+		o := drill.Options{Program: program, Progress: p.stdout, Patience: c.Patience}
 		if c.JSON {
 			o.Progress = io.Discard
 		}
@@ -61,7 +64,8 @@ func (c *drillCmd) Run(p *process) error {
 		outcomeText(p.stdout, out)
 	}
 	if failed > 0 {
-		return &hintError{err: fmt.Errorf("%s did not end as it should", count(failed, "scenario")), code: exitSurprise}
+		return &hintError{err: fmt.Errorf("%s did not end as it should", count(failed, "scenario")), code: exitSurprise,
+			hint: "tocsin drill --scenario NAME shows the time line of one; on a slow machine: --patience 2m"}
 	}
 	if !c.JSON {
 		fmt.Fprintln(p.stdout, "next: tocsin watch YOUR-DOMAIN YOUR-NETWORK")

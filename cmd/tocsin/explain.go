@@ -36,10 +36,10 @@ func (c *explainCmd) Run(p *process) error {
 	if c.JSON {
 		return json.NewEncoder(p.stdout).Encode(x)
 	}
-	return explainText(p.stdout, x)
+	return explainText(p.stdout, x, "tocsin logs"+withState(c.State))
 }
 
-func explainText(w io.Writer, x *app.Explanation) error {
+func explainText(w io.Writer, x *app.Explanation, next string) error {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	safe := func(s string) string { return notify.Safe(s, 300) }
@@ -112,10 +112,11 @@ func explainText(w io.Writer, x *app.Explanation) error {
 			state += " " + m.Delivered.UTC().Format(time.RFC3339)
 		}
 		if m.Error != "" {
-			state += fmt.Sprintf(" after %d attempts: %s", m.Attempts, safe(m.Error))
+			state += fmt.Sprintf(" after %s: %s", count(m.Attempts, "attempt"), safe(m.Error))
 		}
 		say("told %s (%s): %s", safe(m.Receiver), safe(m.Kind), state)
 	}
+	say("next: %s", safe(next))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

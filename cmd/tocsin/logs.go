@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +37,7 @@ func (c *logsCmd) Run(p *process) error {
 			return err
 		}
 	} else {
-		logsText(p.stdout, cov)
+		logsText(p.stdout, cov, withState(c.State))
 	}
 	for _, l := range cov.Logs {
 		if cov.PID == 0 || l.State == "unreachable" || l.State == "faulty" {
@@ -46,7 +47,7 @@ func (c *logsCmd) Run(p *process) error {
 	return nil
 }
 
-func logsText(w io.Writer, c *app.Coverage) {
+func logsText(w io.Writer, c *app.Coverage, state string) {
 	if c.PID == 0 {
 		fmt.Fprintln(w, "no daemon runs on this state: nothing is seen now; this is how far the last one came")
 	}
@@ -67,22 +68,24 @@ func logsText(w io.Writer, c *app.Coverage) {
 		}
 	}
 	for _, f := range c.Faults {
-		fmt.Fprintf(w, "fault %s of %s, %d times, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), f.Count, f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))
+		fmt.Fprintf(w, "fault %s of %s, %s, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), count(int(f.Count), "time"), f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))
 	}
-	fmt.Fprintf(w, "filed: %d issuances in %d sightings, %d undecided", c.Ledger.Issuances, c.Ledger.Sightings, c.Ledger.Undecided)
-	levels := make([]string, 0, len(c.Ledger.Levels))
-	for level := range c.Ledger.Levels {
-		levels = append(levels, level)
-	}
-	slices.Sort(levels)
-	for _, level := range levels {
+	fmt.Fprintf(w, "filed: %s in %s, %d undecided", count(int(c.Ledger.Issuances), "issuance"), count(int(c.Ledger.Sightings), "sighting"), c.Ledger.Undecided)
+	for _, level := range slices.Sorted(maps.Keys(c.Ledger.Levels)) {
 		fmt.Fprintf(w, ", %d %s", c.Ledger.Levels[level], level)
 	}
 	fmt.Fprintln(w)
-	for name, n := range c.Ledger.Waiting {
-		if n > 0 {
-			fmt.Fprintf(w, "waiting: %d messages for %s\n", n, notify.Safe(name, 100))
+	for _, name := range slices.Sorted(maps.Keys(c.Ledger.Waiting)) {
+		if n := c.Ledger.Waiting[name]; n > 0 {
+			fmt.Fprintf(w, "waiting: %s for %s\n", count(int(n), "message"), notify.Safe(name, 100))
 		}
 	}
-	fmt.Fprintln(w, "next: tocsin explain ID")
+	next := "tocsin explain" + state + " ID"
+	switch {
+	case c.PID == 0:
+		next = "tocsin watch" + state
+	case c.Ledger.Issuances == 0:
+		next = "tocsin drill"
+	}
+	fmt.Fprintf(w, "next: %s\n", notify.Safe(next, 500))
 }

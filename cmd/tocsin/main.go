@@ -111,6 +111,10 @@ func (p *process) fail(err error) int {
 	if errors.As(err, &exit) {
 		return int(exit)
 	}
+	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(p.stderr, "tocsin: error: interrupted: not everything was looked at")
+		return exitBlind
+	}
 	p.say(err)
 	code := exitUsage
 	var withCode *hintError
@@ -122,22 +126,53 @@ func (p *process) fail(err error) int {
 
 // say prints an error with its hint, and each part of a joined one by itself, so that every hint stands below its error.
 func (p *process) say(err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if parts := joined.Unwrap(); len(parts) > 0 && err.Error() == errors.Join(parts...).Error() {
-			for _, part := range parts {
-				p.say(part)
+	for _, part := range parts(err) {
+		for line := range strings.Lines(part.text) {
+			prefix := "tocsin: error: "
+			if line[0] == ' ' { // of an excerpt
+				prefix = ""
 			}
-			return
+			fmt.Fprintf(p.stderr, "%s%s\n", prefix, notify.Safe(strings.TrimRight(line, "\n"), 2000))
+		}
+		if part.hint != "" {
+			fmt.Fprintf(p.stderr, "tocsin: hint: %s\n", notify.Safe(part.hint, 2000))
 		}
 	}
-	prefix := "tocsin: error: "
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(p.stderr, "%s%s\n", prefix, notify.Safe(strings.TrimRight(line, "\n"), 2000))
-		prefix = "" // the lines of an excerpt
+}
+
+// part is one of several errors that came together.
+type part struct{ text, hint string }
+
+// parts takes joined errors apart, also below others that say what was being done.
+func parts(err error) []part {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		if list := e.Unwrap(); len(list) > 0 && err.Error() == errors.Join(list...).Error() {
+			var out []part
+			for _, inner := range list {
+				out = append(out, parts(inner)...)
+			}
+			return out
+		}
+	case interface{ Unwrap() error }:
+		inner := e.Unwrap()
+		if inner == nil {
+			break
+		}
+		out := parts(inner)
+		before, ok := strings.CutSuffix(err.Error(), inner.Error())
+		if len(out) < 2 || !ok {
+			break
+		}
+		for i := range out {
+			out[i].text = before + out[i].text
+		}
+		if h, ok := err.(*hintError); ok {
+			out[len(out)-1].hint = h.hint
+		}
+		return out
 	}
-	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(p.stderr, "tocsin: hint: %s\n", notify.Safe(hint, 2000))
-	}
+	return []part{{err.Error(), hintOf(err)}}
 }
 
 // hintOf finds what an error says there is to do.

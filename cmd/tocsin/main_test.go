@@ -47,7 +47,9 @@ func testSeams() app.Seams {
 			return nil
 		}
 	case "verification":
-		s.Tailer = func(c ctlog.Client, cur ctlog.Cursor, o *ctlog.TailOptions) app.Tailer { return &trustingTailer{c: c, opts: o} }
+		s.Tailer = func(c ctlog.Client, cur ctlog.Cursor, o *ctlog.TailOptions) app.Tailer {
+			return &trustingTailer{c: c, opts: o}
+		}
 	}
 	if at := os.Getenv(killEnv); at != "" {
 		s.Hook = func(point string) {
@@ -118,4 +120,3 @@ func program(t testing.TB, env ...string) (path string, environ []string) {
 	}
 	return path, append(append(environ, progEnv+"=1"), env...)
 }
-

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -51,7 +52,7 @@ func (c *matchCmd) Run(p *process) error {
 	items, files := splitArgs(c.Args)
 	if len(files) == 0 {
 		last := c.Args[len(c.Args)-1]
-		return &hintError{err: fmt.Errorf("no file among the arguments: %s does not exist", last), hint: "tocsin match ITEM… FILE…"}
+		return &hintError{err: fmt.Errorf("no file among the arguments: %s does not exist", last), hint: "tocsin match ITEM... FILE..."}
 	}
 	cfg, err := loadConfig(c.Config, items)
 	if err != nil {
@@ -69,12 +70,27 @@ func (c *matchCmd) Run(p *process) error {
 	m := matching{p: p, st: st, json: c.JSON, all: c.All, enc: json.NewEncoder(p.stdout), now: time.Now()}
 	m.enc.SetEscapeHTML(false)
 	m.total.Kind = "total"
+	var unread []error
 	for _, file := range files {
 		if err := bundle.Read(file, m.item); err != nil {
-			return fmt.Errorf("matching: %w", err)
+			if m.stop != nil {
+				return m.stop
+			}
+			unread = append(unread, err) // the other files are still looked at
 		}
 	}
-	return m.end()
+	return m.end(c.next(items), errors.Join(unread...))
+}
+
+// next is the command that watches what was matched.
+func (c *matchCmd) next(items []string) string {
+	if len(items) > 0 {
+		return "tocsin watch " + strings.Join(items, " ")
+	}
+	if c.Config != "" {
+		return "tocsin watch --config " + c.Config
+	}
+	return "tocsin watch"
 }
 
 // splitArgs parts items from files: the first argument that exists as a file ends the items.
@@ -97,12 +113,18 @@ type matching struct {
 	now   time.Time
 	scan  cert.Scan
 	total matchTotal
+	stop  error // why not everything was looked at: an interrupt, or nobody to tell
 }
 
 func (m *matching) item(it bundle.Item) error {
-	if m.p.ctx.Err() != nil {
-		return m.p.ctx.Err()
+	m.stop = m.p.ctx.Err()
+	if m.stop == nil {
+		m.stop = m.one(it)
 	}
+	return m.stop
+}
+
+func (m *matching) one(it bundle.Item) error {
 	index := m.total.Certificates
 	m.total.Certificates++
 	sub := app.Subject{Bytes: it.DER}
@@ -142,22 +164,39 @@ func (m *matching) item(it bundle.Item) error {
 		return nil
 	}
 	doc := m.st.Document(r, &v, m.now)
-	doc.Issuance = r.ID.String()
-	_, err := fmt.Fprintf(m.p.stdout, "%s #%d\n%s\n", notify.Safe(it.File, 500), it.Index, doc.Text())
+	if it.Problem != "" {
+		doc.Oddities = append(doc.Oddities, notify.Oddity{Code: "file", Text: it.Problem})
+	}
+	_, err := fmt.Fprintf(m.p.stdout, "%s #%d\n%s\n", notify.Safe(it.File, 500), it.Index, matchText(&doc))
 	return err
 }
 
-func (m *matching) end() error {
+// matchText is the alarm as receivers get it, without the way to explain it: nothing was stored.
+func matchText(doc *notify.Alarm) string {
+	doc.Issuance = ""
+	text := strings.TrimSuffix(doc.Text(), "\nnext: tocsin explain ")
+	return strings.TrimSuffix(text, "  (tocsin explain )")
+}
+
+// end says what there was. unread are the files that could not be read.
+func (m *matching) end(next string, unread error) error {
 	if m.json {
 		if err := m.enc.Encode(m.total); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(m.p.stdout, "%d certificates, %d touch a watch, %d would ring, %d with oddities\n",
-			m.total.Certificates, m.total.Matched, m.total.Surprises, m.total.Odd)
+		fmt.Fprintf(m.p.stdout, "%s, %d touch a watch, %d would ring, %d with oddities\n",
+			count(m.total.Certificates, "certificate"), m.total.Matched, m.total.Surprises, m.total.Odd)
+		fmt.Fprintf(m.p.stdout, "next: %s\n", notify.Safe(next, 500))
 	}
-	if m.total.Surprises > 0 {
+	if unread != nil {
+		m.p.say(unread)
+	}
+	switch {
+	case m.total.Surprises > 0:
 		return exitError(exitSurprise)
+	case unread != nil:
+		return exitError(exitBlind)
 	}
 	return nil
 }

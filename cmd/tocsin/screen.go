@@ -83,7 +83,7 @@ func (s *screen) block(logs []app.LogCoverage) {
 	lines := []string{summary(logs)}
 	for _, l := range logs {
 		if len(lines) == height-2 {
-			lines = append(lines, fmt.Sprintf("  … and %d more: tocsin logs", len(logs)-len(lines)+1))
+			lines = append(lines, fmt.Sprintf("  ... and %d more: tocsin logs", len(logs)-len(lines)+1))
 			break
 		}
 		lines = append(lines, progressLine(&l))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
@@ -152,7 +153,12 @@ func followed(ctx context.Context, c *config.Config, list string) (logs []loglis
 	if list != "none" {
 		l, err := loglist.Load(ctx, list, &http.Client{Timeout: time.Minute})
 		if err != nil {
-			return nil, nil, &hintError{err: fmt.Errorf("loading the log list: %w", err), hint: "give a list as a file or URL with --logs", code: exitBlind}
+			// A file that is no list is a mistake in the call; a list that cannot be had makes us blind.
+			code := exitUsage
+			if strings.Contains(list, "://") {
+				code = exitBlind
+			}
+			return nil, nil, &hintError{err: err, hint: "give a list as a file or URL with --logs, or leave it out for " + loglist.DefaultURL, code: code}
 		}
 		for _, r := range l.Reports {
 			notes = append(notes, "log list: "+r.String())
@@ -227,6 +233,14 @@ func statePath(flag string, c *config.Config) (string, error) {
 		}
 	}
 	return filepath.Join(dir, "tocsin", "tocsin.db"), nil
+}
+
+// withState is the flag that names the state where it is not in its usual place, for commands to be typed next.
+func withState(flag string) string {
+	if flag == "" {
+		return ""
+	}
+	return " --state " + flag
 }
 
 // configForState finds the config that a command which only asks about the state would use, for its state path.

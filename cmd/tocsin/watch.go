@@ -38,6 +38,9 @@ func (c *watchCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	if c.Poll != 0 && (c.Poll < minPoll || c.Poll > maxPoll) {
+		return &hintError{err: fmt.Errorf("--poll %s is out of bounds", c.Poll), hint: fmt.Sprintf("from %s to %s; the default is 15s", minPoll, maxPoll)}
+	}
 	from, err := start(c.From)
 	if err != nil {
 		return err
@@ -88,12 +91,17 @@ func (c *watchCmd) Run(p *process) error {
 	side.Go(func() {
 		select {
 		case <-a.Ready():
-			if c.JSON {
-				_ = json.NewEncoder(out).Encode(ready{Kind: "ready", At: time.Now().UTC(), Logs: len(logs), Items: items})
-			} else {
-				fmt.Fprintf(screen, "tocsin: every log has a place to be read from: what is logged from here on is seen\n")
-			}
 		case <-done:
+			select {
+			case <-a.Ready():
+			default:
+				return
+			}
+		}
+		if c.JSON {
+			_ = json.NewEncoder(out).Encode(ready{Kind: "ready", At: time.Now().UTC(), Logs: len(logs), Items: items})
+		} else {
+			fmt.Fprintf(screen, "tocsin: every log has a place to be read from: what is logged from here on is seen\n")
 		}
 	})
 	side.Go(func() { screen.progress(a, done) })
@@ -103,17 +111,31 @@ func (c *watchCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	if c.Once && p.ctx.Err() != nil {
+		res.Blind = append(res.Blind, "interrupted before every log was read to its head")
+	}
 	for _, why := range res.Blind {
 		fmt.Fprintf(screen, "tocsin: not seen: %s\n", notify.Safe(why, 1000))
 	}
+	if !c.Once {
+		return nil
+	}
+	fmt.Fprintf(screen, "tocsin: %s rang\n", count(int(res.Rang), "certificate"))
+	fmt.Fprintf(screen, "tocsin: next: tocsin logs%s\n", notify.Safe(withState(c.State), 500))
 	switch {
-	case c.Once && res.Rang > 0:
+	case res.Rang > 0:
 		return exitError(exitSurprise)
-	case c.Once && len(res.Blind) > 0:
+	case len(res.Blind) > 0:
 		return exitError(exitBlind)
 	}
 	return nil
 }
+
+// Bounds of --poll. Public logs answer with 429 long before the lower one: it is for logs on this machine.
+const (
+	minPoll = 10 * time.Millisecond
+	maxPoll = time.Hour
+)
 
 // listRetry is how long the daemon waits between attempts to load a list from the network.
 const listRetry = 30 * time.Second

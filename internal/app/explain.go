@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -52,6 +53,9 @@ type Message struct {
 // [store.Store.Find].
 func Explain(ctx context.Context, s *store.Store, prefix string) (*Explanation, error) {
 	rec, err := s.Find(ctx, prefix)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &unknownError{prefix}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +89,17 @@ func Explain(ctx context.Context, s *store.Store, prefix string) (*Explanation, 
 		x.Messages = append(x.Messages, out)
 	}
 	return x, nil
+}
+
+// unknownError is a [store.ErrNotFound] in words for people.
+type unknownError struct{ prefix string }
+
+func (e *unknownError) Error() string { return "nothing is filed under " + e.prefix }
+func (e *unknownError) Unwrap() error { return store.ErrNotFound }
+
+// Hint says what to do.
+func (e *unknownError) Hint() string {
+	return "only what touches a watch is filed; each line that watch prints names its id"
 }
 
 func orList(b json.RawMessage) json.RawMessage {

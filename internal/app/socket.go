@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -91,13 +92,13 @@ func reply(w http.ResponseWriter, v any, err error) {
 	_ = json.NewEncoder(w).Encode(v) // the asker may be gone
 }
 
-// RemoteError is what the daemon answered instead of a result.
-type RemoteError struct{ Text, HintText string }
+// AskError says why there is no answer, in the words of the daemon when one was asked.
+type AskError struct{ Text, HintText string }
 
-func (e *RemoteError) Error() string { return e.Text }
+func (e *AskError) Error() string { return e.Text }
 
 // Hint is what to do about it, or "".
-func (e *RemoteError) Hint() string { return e.HintText }
+func (e *AskError) Hint() string { return e.HintText }
 
 // Ask finds out about state: from the daemon that owns it when one runs, else from the file itself. remote is the path
 // of the daemon's API, and local does the same with the opened file. T is decoded from JSON in the first case.
@@ -115,6 +116,9 @@ func ask[T any](ctx context.Context, state, remote string, local func(*store.Sto
 	resp, err := client.Do(req)
 	if err != nil { // nobody listens: no daemon
 		s, err := store.OpenReadOnly(state, nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return v, &AskError{Text: "there is no state at " + state, HintText: "tocsin watch makes it; name another one with --state"}
+		}
 		if err != nil {
 			return v, err
 		}
@@ -131,7 +135,7 @@ func ask[T any](ctx context.Context, state, remote string, local func(*store.Sto
 		if json.Unmarshal(body, &p) != nil || p.Error == "" {
 			p.Error = "the daemon answered " + resp.Status
 		}
-		return v, &RemoteError{Text: p.Error, HintText: p.Hint}
+		return v, &AskError{Text: p.Error, HintText: p.Hint}
 	}
 	if err := json.Unmarshal(body, &v); err != nil {
 		return v, fmt.Errorf("asking the daemon: %w", err)
