@@ -43,9 +43,7 @@ type cli struct {
 // process is what a command may use of the world around it.
 type process struct {
 	ctx            context.Context
-	stdin          io.Reader
 	stdout, stderr io.Writer
-	args           []string
 	// seams replaces parts of the daemon: empty outside of tests.
 	seams app.Seams
 }
@@ -54,11 +52,14 @@ func main() {
 	os.Exit(run(os.Args[1:], app.Seams{}))
 }
 
-// run is main without the process around it, so that tests can run it as a command of their own binary.
+// run is main without os.Exit, so that tests can run it as a command of their own binary.
 func run(args []string, seams app.Seams) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := &process{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, args: args, seams: seams}
+	return (&process{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, seams: seams}).run(args)
+}
+
+func (p *process) run(args []string) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,

@@ -67,7 +67,7 @@ func (c *matchCmd) Run(p *process) error {
 			fmt.Fprintf(p.stderr, "tocsin: note: %s\n", notify.Safe(w, 500))
 		}
 	}
-	m := matching{p: p, st: st, json: c.JSON, all: c.All, enc: json.NewEncoder(p.stdout), now: time.Now()}
+	m := matching{p: p, st: st, kin: findKin(files), json: c.JSON, all: c.All, enc: json.NewEncoder(p.stdout), now: time.Now()}
 	m.enc.SetEscapeHTML(false)
 	m.total.Kind = "total"
 	var unread []error
@@ -107,6 +107,7 @@ func splitArgs(args []string) (items, files []string) {
 type matching struct {
 	p     *process
 	st    *app.Stations
+	kin   *kin
 	json  bool
 	all   bool
 	enc   *json.Encoder
@@ -138,6 +139,8 @@ func (m *matching) one(it bundle.Item) error {
 			precert = e.PreCert
 		}
 		sub = app.FromEntry(e, precert, chain)
+	} else {
+		sub.Chain = m.kin.chain(parse(it.DER))
 	}
 	r := m.st.Read(sub)
 	v := m.st.Decide(r, m.now)
@@ -174,6 +177,9 @@ func (m *matching) one(it bundle.Item) error {
 // matchText is the alarm as receivers get it, without the way to explain it: nothing was stored.
 func matchText(doc *notify.Alarm) string {
 	doc.Issuance = ""
+	if doc.Level == policy.None.String() {
+		return fmt.Sprintf("none   %s, by %q, touches nothing", notify.Safe(orUnreadable(doc.Certificate.Subject), 200), notify.Safe(doc.Certificate.Issuer, 200))
+	}
 	text := strings.TrimSuffix(doc.Text(), "\nnext: tocsin explain ")
 	return strings.TrimSuffix(text, "  (tocsin explain )")
 }
@@ -199,6 +205,13 @@ func (m *matching) end(next string, unread error) error {
 		return exitError(exitBlind)
 	}
 	return nil
+}
+
+func orUnreadable(subject string) string {
+	if subject == "" {
+		return "no subject"
+	}
+	return subject
 }
 
 func orEmpty[T any](list []T) []T {

@@ -43,7 +43,8 @@ func (s *Stations) Document(r *Reading, v *policy.Verdict, at time.Time) notify.
 		Precert:     r.Precert || c.Poison,
 		Certificate: certificate(c),
 		Issuer: notify.Issuer{
-			Name: f.Issuer.Name, Owner: strings.Join(f.Issuer.Owners, ", "), SPKI: hexOrNone(f.Issuer.SPKI), Proven: f.Issuer.Proven, Why: f.Issuer.Why,
+			Name: f.Issuer.Name, Owner: strings.Join(f.Issuer.Owners, ", "), SPKI: hexOrNone(f.Issuer.SPKI), Proven: f.Issuer.Proven,
+			Why: strings.TrimPrefix(strings.TrimPrefix(f.Issuer.Why, "not "), "proven: "), // Proven says that already
 		},
 		Key: notify.Key{Algorithm: c.KeyAlgorithm, SPKI: hexOrNone(c.SPKI), Owned: f.Key.Owned, Source: f.Key.Source},
 	}

@@ -112,7 +112,10 @@ func gunzip(b []byte) (plain []byte, problem string, err error) {
 	if errors.Is(err, errTooLarge) {
 		return nil, "", err
 	}
-	if err != nil {
+	switch {
+	case err != nil && len(plain) == 0:
+		return b, "the gzip data is damaged: nothing of it can be read", nil
+	case err != nil:
 		return plain, "the gzip data is damaged: the readable part was used", nil
 	}
 	return plain, "", nil

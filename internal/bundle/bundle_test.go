@@ -204,6 +204,8 @@ func TestNothingIsSkippedInADamagedFile(t *testing.T) {
 		"text": {[]byte("hello\n"), []string{"6 bytes"}},
 		"gzip that is cut": {
 			bomb[:len(bomb)-9], nil},
+		"gzip that is damaged from its start": {
+			append(bytes.Clone(bomb[:10]), 0xff, 0xff, 0xff), []string{"13 bytes; the gzip data is damaged: nothing of it can be read"}},
 		"gzip that is none": {
 			[]byte{0x1f, 0x8b, 0xff}, []string{"3 bytes; not readable as gzip"}},
 	} {
