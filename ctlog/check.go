@@ -16,6 +16,10 @@ const (
 	maxLater   = 16
 )
 
+// proofAttempts is how often the proof of a grown head is asked for: enough for a front end that lags, and not so often
+// that new entries wait for a proof which reading them makes anyway.
+const proofAttempts = 3
+
 // check holds a head against what was verified, whatever its size. Doubtful says that a growing head contradicts it:
 // that is reported already, and its entries are still worth reading.
 func (t *Tailer) check(ctx context.Context, head Head) (doubtful bool, err error) {
@@ -76,7 +80,7 @@ func (t *Tailer) checkGrown(ctx context.Context, head Head) (doubtful bool, err 
 	if t.g.Kind != loglist.RFC6962 || v.Size == 0 {
 		return false, nil
 	}
-	err = t.retry(ctx, func() error { return t.c.Consistent(ctx, v, head) })
+	err = t.tries(ctx, min(proofAttempts, t.opts.Attempts), func() error { return t.c.Consistent(ctx, v, head) })
 	var fork *ForkError
 	var unproven *unprovenError
 	switch {

@@ -186,6 +186,11 @@ func (t *Tailer) head(ctx context.Context) (head Head, err error) {
 
 // retry tries one request until it succeeds, is refused for good, or was tried often enough.
 func (t *Tailer) retry(ctx context.Context, request func() error) error {
+	return t.tries(ctx, t.opts.Attempts, request)
+}
+
+// tries is retry with a number of attempts of its own.
+func (t *Tailer) tries(ctx context.Context, attempts int, request func() error) error {
 	wait := backoff{first: firstWait / 2, most: time.Minute}
 	for attempt := 1; ; attempt++ {
 		err := request()
@@ -200,7 +205,7 @@ func (t *Tailer) retry(ctx context.Context, request func() error) error {
 		var fork *ForkError
 		var bad *HeadError
 		var noHead *notHeadError
-		if errors.As(err, &fork) || errors.As(err, &bad) && !errors.As(err, &noHead) || attempt >= t.opts.Attempts {
+		if errors.As(err, &fork) || errors.As(err, &bad) && !errors.As(err, &noHead) || attempt >= attempts {
 			return err
 		}
 		if err := sleep(ctx, wait.next()); err != nil {
