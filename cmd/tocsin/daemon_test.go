@@ -313,7 +313,12 @@ func (w *world) watch(env []string, args ...string) *daemon {
 		}
 		_ = d.cmd.Wait() // the status stands in ProcessState
 	}()
-	w.t.Cleanup(d.kill)
+	w.t.Cleanup(func() {
+		d.kill()
+		if strings.Contains(d.stderr.String(), "DATA RACE") { // a process that was killed cannot say it by its status
+			w.t.Errorf("the watch process said: %s", d.stderr.String())
+		}
+	})
 	return d
 }
 

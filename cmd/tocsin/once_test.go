@@ -501,6 +501,28 @@ func TestOnceExits3WhenALogLiesAnd1WhenSomethingRangAsWell(t *testing.T) {
 	})
 }
 
+func TestOnceExits3WhenALogIsDownAndTellsOfTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, toStdout)
+	down, well := w.labs[0].Static, w.labs[0].RFC6962
+	down.Faults.Set(fault.Faults{Refuse: true})
+	w.fill(well.Log, 3)
+	d := w.once()
+	if code := d.cmd.ProcessState.ExitCode(); code != exitBlind {
+		t.Errorf("exit status %d, want 3; it said: %s", code, d.stderr.String())
+	}
+	if name := w.listed(down.Log).Description; strings.Count(d.stderr.String(), "not seen:") != 1 || !strings.Contains(d.stderr.String(), "not seen: reading log "+name) {
+		t.Errorf("it does not say that it could not see %s alone, but: %s", name, d.stderr.String())
+	}
+	c, err := w.coverage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := of(c, well.Log); g.Verified != 3 {
+		t.Errorf("the other log: %+v, want it verified to 3", g)
+	}
+}
+
 func TestOnceExits0WhenAllWasSeenAndNothingRang(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, toStdout, toExec)
