@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"internal/lab/":      {"internal/lab/"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
 	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/drill", "internal/facts", "internal/lab",
-		"internal/notify", "internal/policy", "internal/watch", "loglist"},
+		"internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 }
 
 // sources are the Go files of the main module by directory, without those of nested modules and of testdata.

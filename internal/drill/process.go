@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -147,11 +148,16 @@ func (l *line) matched() string {
 func (l *line) why() string {
 	for _, r := range l.Reasons {
 		if !r.Held {
-			return fmt.Sprintf("%s: %s; signed by %s", r.Rule, r.Text, l.Issuer.Name)
+			return fmt.Sprintf("%s: %s; signed by %s", r.Rule, shorten(r.Text), l.Issuer.Name)
 		}
 	}
 	return "no reason was given"
 }
+
+// longHash is a SHA-256 in hex: for a person its first digits are enough.
+var longHash = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
+
+func shorten(text string) string { return longHash.ReplaceAllString(text, "$1…") }
 
 func (l *line) clauses() []string {
 	var out []string
@@ -160,7 +166,7 @@ func (l *line) clauses() []string {
 		if r.Held {
 			held = "yes"
 		}
-		out = append(out, fmt.Sprintf("%s %s: %s", held, r.Rule, r.Text))
+		out = append(out, fmt.Sprintf("%s %s: %s", held, r.Rule, shorten(r.Text)))
 	}
 	return out
 }
