@@ -169,7 +169,7 @@ func (c *clauses) proven(e *Expect) {
 	if i.Proven {
 		observed = "proven: key " + hash(i.SPKI)
 	}
-	c.add(RuleUnproven, i.Proven, observed, "an issuer proven by signature", e.at(""), fmt.Sprintf("issuer %s is %s", show(i.Name), show(why)))
+	c.add(RuleProven, i.Proven, observed, "an issuer proven by signature", e.at(""), fmt.Sprintf("issuer %s is %s", show(i.Name), show(why)))
 }
 
 func (c *clauses) issuer(e *Expect) {

@@ -61,15 +61,15 @@ func TestWhatIsDecided(t *testing.T) {
 			s.watch.Expect.Issuers = []string{"spki:" + strings.Repeat("07", 32)}
 		}, policy.Alarm, []string{"issuer"}},
 		{"an unproven issuer is never expected, whoever it says it is", func(s *situation) { s.facts.Issuer.Proven = false },
-			policy.Alarm, []string{"unproven", "issuer"}},
+			policy.Alarm, []string{"proven", "issuer"}},
 		{"an unproven issuer is never expected, even where only the key is a condition", func(s *situation) {
 			s.facts.Issuer.Proven = false
 			s.watch.Expect.Issuers = nil
-		}, policy.Alarm, []string{"unproven"}},
+		}, policy.Alarm, []string{"proven"}},
 		{"an unproven issuer is never expected, even where its key is wanted", func(s *situation) {
 			s.facts.Issuer.Proven = false
 			s.watch.Expect.Issuers = []string{"spki:d1" + strings.Repeat("00", 31)}
-		}, policy.Alarm, []string{"unproven", "issuer"}},
+		}, policy.Alarm, []string{"proven", "issuer"}},
 		{"the right CA for another key is a surprise", func(s *situation) {
 			s.cert.SPKI, s.facts.Key = theirKey, facts.Key{SPKI: theirKey}
 		}, policy.Alarm, []string{"key"}},

@@ -72,7 +72,7 @@ func ParseSurprise(text string) (Level, error) {
 // The rules, as Reason.Rule has them. They are stable.
 const (
 	RuleIssuer      = "issuer"            // the issuing key belongs to a wanted CA owner, or is wanted itself
-	RuleUnproven    = "unproven"          // who issued it is proven by signature
+	RuleProven      = "proven"            // who issued it is proven by signature
 	RuleIssuerAlone = "issuer-alone"      // only a remark: nothing but the issuer is checked
 	RuleKey         = "key"               // the certificate's key is one of ours
 	RuleValidity    = "validity"          // it is valid for no longer than wanted
