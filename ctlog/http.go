@@ -25,6 +25,7 @@ const (
 	maxProof  = 64 << 10
 	maxIssuer = 1 << 20
 	maxBody   = 32 << 20 // entries and data tiles
+	easyBody  = 4 << 20  // above this, one at a time for each log
 )
 
 const defaultTimeout = time.Minute
@@ -54,6 +55,7 @@ type fetcher struct {
 	agent   string
 	timeout time.Duration
 	pace    pacer
+	large   chan struct{} // held by the one request whose answer may be larger than easyBody
 }
 
 func newFetcher(log *loglist.Log, opts *Options) (*fetcher, error) {
@@ -64,7 +66,7 @@ func newFetcher(log *loglist.Log, opts *Options) (*fetcher, error) {
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("monitoring URL %.200q is not one", log.MonitoringURL)
 	}
-	f := &fetcher{base: *base, agent: userAgent(opts), timeout: opts.Timeout}
+	f := &fetcher{base: *base, agent: userAgent(opts), timeout: opts.Timeout, large: make(chan struct{}, 1)}
 	if f.timeout <= 0 {
 		f.timeout = defaultTimeout
 	}
@@ -184,7 +186,9 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 		return nil, e
 	}
 	f.pace.answered()
-	buf, err = readBody(resp, r.limit, buf)
+	gate := &gate{ctx: ctx, r: resp.Body, left: easyBody, slot: f.large}
+	defer gate.leave()
+	buf, err = readBody(resp, gate, r.limit, buf)
 	if err != nil {
 		return buf, fmt.Errorf("%s: %w", u.String(), cause(ctx, outer, err))
 	}
@@ -206,9 +210,9 @@ func cause(ctx, outer context.Context, err error) error {
 
 var gzipReaders sync.Pool
 
-func readBody(resp *http.Response, limit int, buf []byte) ([]byte, error) {
+func readBody(resp *http.Response, gate *gate, limit int, buf []byte) ([]byte, error) {
 	if !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		return readBounded(resp.Body, limit, int(min(resp.ContentLength, int64(limit))), buf)
+		return readBounded(gate, limit, int(min(resp.ContentLength, int64(limit))), buf)
 	}
 	z, _ := gzipReaders.Get().(*gzip.Reader)
 	if z == nil {
@@ -218,7 +222,38 @@ func readBody(resp *http.Response, limit int, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
 	defer gzipReaders.Put(z)
-	return readBounded(z, limit, 0, buf)
+	gate.r = z
+	return readBounded(gate, limit, 0, buf)
+}
+
+// gate lets the first bytes of a body pass and the others only while no other request of the same log passes it: an
+// answer is seldom that large, and several at a time would cost several times maxBody.
+type gate struct {
+	ctx  context.Context
+	r    io.Reader
+	left int
+	slot chan struct{}
+	held bool
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	if g.left <= 0 && !g.held {
+		select {
+		case g.slot <- struct{}{}:
+			g.held = true
+		case <-g.ctx.Done():
+			return 0, g.ctx.Err()
+		}
+	}
+	n, err := g.r.Read(p)
+	g.left -= n
+	return n, err
+}
+
+func (g *gate) leave() {
+	if g.held {
+		<-g.slot
+	}
 }
 
 // readBounded reads all of r, but no more than limit bytes. The expected length is a hint and costs memory only as

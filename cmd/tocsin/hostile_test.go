@@ -15,13 +15,10 @@ import (
 )
 
 // maxResident bounds the memory, in bytes, of a watch one of whose logs sends without end: an answer is cut at 32 MB,
-// and the collector lets the buffers that it outgrew pile up for a while. Tiles of a static log are read four at a time.
+// only one of that size is read at a time, and the collector lets the buffers that it outgrew pile up for a while.
 // The race detector needs several times the memory of the program that carries it.
-func maxResident(static bool) uint64 {
+func maxResident() uint64 {
 	bound := uint64(300 << 20)
-	if static {
-		bound = 500 << 20
-	}
 	info, ok := debug.ReadBuildInfo()
 	if ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" }) {
 		bound *= 4
@@ -92,8 +89,8 @@ func TestASickLogDisturbsNoOtherAndLosesNothing(t *testing.T) {
 				switch {
 				case !known:
 					t.Log("the memory of a process is not known here")
-				case peak > maxResident(n == 1):
-					t.Errorf("the watch held %d MB, want at most %d", peak>>20, maxResident(n == 1)>>20)
+				case peak > maxResident():
+					t.Errorf("the watch held %d MB, want at most %d", peak>>20, maxResident()>>20)
 				default:
 					t.Logf("the watch held %d MB at most", peak>>20)
 				}
