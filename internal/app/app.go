@@ -11,10 +11,10 @@ package app
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -49,6 +49,8 @@ type Seams struct {
 	Tailer  func(ctlog.Client, ctlog.Cursor, *ctlog.TailOptions) Tailer
 	Deliver func(context.Context, notify.Outbox, []notify.Receiver, *notify.Options) error
 	Hook    func(point string)
+	// Transport replaces the network of a log; nil leaves it.
+	Transport func(loglist.Log) http.RoundTripper
 }
 
 // Options of an [App].
@@ -82,19 +84,14 @@ type App struct {
 	store     *store.Store
 	stations  atomic.Pointer[Stations]
 	receivers []notify.Receiver
-	logs      []*station
 	ready     chan struct{} // closed when every log has a start that is stored
 
 	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
 
 	mu    sync.Mutex
-	blind []string // in Once mode: why something was not seen
-}
-
-// station is one log that is followed.
-type station struct {
-	follower
-	tailer Tailer
+	logs  []*station // grows while running: see Follow
+	blind []string   // in Once mode: why something was not seen
+	tails sync.WaitGroup
 }
 
 // New opens the state and prepares everything. It is refused while another daemon owns the state: see
@@ -125,16 +122,18 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		}
 	}()
 	for _, l := range opts.Logs {
-		if err := a.follow(ctx, l); err != nil {
+		s, err := a.station(ctx, l, opts.From)
+		if err != nil {
 			return nil, err
 		}
+		a.logs = append(a.logs, s)
 	}
 	return a, nil
 }
 
 // Close releases the connections and the state file. Run must have returned.
 func (a *App) Close() error {
-	for _, s := range a.logs {
+	for _, s := range a.followed() {
 		s.client.Close()
 	}
 	return a.store.Close()
@@ -151,40 +150,6 @@ func (a *App) hook(point string) {
 	if a.opts.Seams.Hook != nil {
 		a.opts.Seams.Hook(point)
 	}
-}
-
-// follow prepares the following of one log from where it was left.
-func (a *App) follow(ctx context.Context, l loglist.Log) error {
-	client, err := ctlog.NewClient(l, &ctlog.Options{Contact: a.opts.Contact, Version: a.opts.Version, Logger: a.logger})
-	if err != nil {
-		return err
-	}
-	var cur ctlog.Cursor
-	known, ok, err := a.store.LoadLog(ctx, l.ID)
-	if err != nil {
-		return err
-	}
-	if ok && len(known.Cursor) > 0 {
-		if err := json.Unmarshal(known.Cursor, &cur); err != nil {
-			return fmt.Errorf("reading the stored cursor of %s: %w", l.Name(), err)
-		}
-	}
-	s := &station{follower: follower{
-		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
-		size: cur.Size, verified: cur.Verified,
-	}}
-	s.started.Store(cur.Begun)
-	opts := &ctlog.TailOptions{
-		From: a.opts.From, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
-		Deliver: s.Deliver, Fault: a.fault,
-	}
-	if a.opts.Seams.Tailer != nil {
-		s.tailer = a.opts.Seams.Tailer(client, cur, opts)
-	} else {
-		s.tailer = ctlog.NewTailer(client, cur, opts)
-	}
-	a.logs = append(a.logs, s)
-	return nil
 }
 
 // Result is how a run ended.
@@ -219,24 +184,20 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.reload)
 	start(a.announceReady)
 
-	var logs sync.WaitGroup
-	for _, s := range a.logs {
-		logs.Go(func() {
-			if err := s.tailer.Run(slow); err != nil && slow.Err() == nil {
-				a.cannotSee(err.Error())
-				a.logger.Error("a log is no longer followed", "log", s.log.Name(), "err", err)
-			}
-		})
+	for _, s := range a.followed() {
+		a.tail(slow, s)
 	}
-	logs.Wait()
-	if a.opts.Once && slow.Err() == nil {
-		a.drain(slow)
-	}
-	if !a.opts.Once {
+	if a.opts.Once {
+		a.tails.Wait()
+		if slow.Err() == nil {
+			a.drain(slow)
+		}
+	} else {
 		<-slow.Done() // tailers that gave up do not end the daemon
 	}
 	stopSlow(nil)
-	work.Wait()
+	work.Wait() // from here on nobody follows a further log
+	a.tails.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Result{Rang: a.rang.Load(), Blind: a.blind}, errors.Join(errs...)
@@ -334,7 +295,7 @@ func (a *App) announceReady(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		ready := true
-		for _, s := range a.logs {
+		for _, s := range a.followed() {
 			ready = ready && s.started.Load()
 		}
 		if ready {
@@ -386,8 +347,8 @@ func (a *App) Watches() []watch.Watch { return a.stations.Load().Watches }
 
 // Progress says how far each log was read, without looking at the store.
 func (a *App) Progress() []LogCoverage {
-	out := make([]LogCoverage, 0, len(a.logs))
-	for _, s := range a.logs {
+	out := []LogCoverage{}
+	for _, s := range a.followed() {
 		l := LogCoverage{Name: s.log.Name(), ID: base64.StdEncoding.EncodeToString(s.log.ID[:]), Kind: s.log.Kind.String(), Operator: s.log.Operator, URL: s.log.URL}
 		covers(&l, s.tailer.Status())
 		out = append(out, l)

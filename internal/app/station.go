@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// station is one log that is followed.
+type station struct {
+	follower
+	tailer Tailer
+}
+
+// followed are the logs that are followed at present.
+func (a *App) followed() []*station {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.logs)
+}
+
+// Follow begins to follow one more log while the app runs, from the given start when it was never read. A log that is
+// followed already is left alone.
+func (a *App) Follow(ctx context.Context, l loglist.Log, from ctlog.Start) error {
+	for _, s := range a.followed() {
+		if s.log.ID == l.ID {
+			return nil
+		}
+	}
+	s, err := a.station(ctx, l, from)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.logs = append(a.logs, s)
+	a.mu.Unlock()
+	a.tail(ctx, s)
+	return nil
+}
+
+// tail runs the tailer of a log in a goroutine of its own.
+func (a *App) tail(ctx context.Context, s *station) {
+	a.tails.Go(func() {
+		if err := s.tailer.Run(ctx); err != nil && ctx.Err() == nil {
+			a.cannotSee(err.Error())
+			a.logger.Error("a log is no longer followed", "log", s.log.Name(), "err", err)
+		}
+	})
+}
+
+// station prepares the following of one log from where it was left.
+func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*station, error) {
+	o := &ctlog.Options{Contact: a.opts.Contact, Version: a.opts.Version, Logger: a.logger}
+	if a.opts.Seams.Transport != nil {
+		o.Transport = a.opts.Seams.Transport(l)
+	}
+	client, err := ctlog.NewClient(l, o)
+	if err != nil {
+		return nil, err
+	}
+	var cur ctlog.Cursor
+	known, ok, err := a.store.LoadLog(ctx, l.ID)
+	if err != nil {
+		return nil, err
+	}
+	if ok && len(known.Cursor) > 0 {
+		if err := json.Unmarshal(known.Cursor, &cur); err != nil {
+			return nil, fmt.Errorf("reading the stored cursor of %s: %w", l.Name(), err)
+		}
+	}
+	s := &station{follower: follower{
+		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
+		size: cur.Size, verified: cur.Verified,
+	}}
+	s.started.Store(cur.Begun)
+	opts := &ctlog.TailOptions{
+		From: from, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
+		Deliver: s.Deliver, Fault: a.fault,
+	}
+	if a.opts.Seams.Tailer != nil {
+		s.tailer = a.opts.Seams.Tailer(client, cur, opts)
+	} else {
+		s.tailer = ctlog.NewTailer(client, cur, opts)
+	}
+	return s, nil
+}
