@@ -118,6 +118,44 @@ func TestHugeBodiesCostBoundedMemory(t *testing.T) {
 	}
 }
 
+// What comes out of a damaged gzip stream before its checksum fails may be wrong bytes, which would accuse the log of a
+// wrong root.
+func TestNothingOfADamagedCompressedPageIsUsed(t *testing.T) {
+	f := newFakeLog(t, loglist.RFC6962, 40)
+	damaged := 0
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/2027/ct/v1/get-entries" || damaged == 40 {
+			return false
+		}
+		plain, err := f.answer("ct/v1/get-entries", r)
+		if err != nil {
+			t.Error(err)
+		}
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		_, _ = z.Write(plain)
+		_ = z.Close()
+		b := packed.Bytes()
+		// From the last block to the checksum at the end.
+		b[len(b)-1-damaged] ^= 0x10
+		damaged++
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(b)
+		return true
+	}
+	c := f.client(t)
+	for damaged < 40 {
+		var b Batch
+		if err := c.Entries(t.Context(), 0, 40, &b); err == nil {
+			t.Fatalf("%d entries read of a page damaged at byte %d from its end", len(b.Entries), damaged)
+		}
+	}
+	var b Batch
+	if err := c.Entries(t.Context(), 0, 40, &b); err != nil || len(b.Entries) == 0 {
+		t.Errorf("%d entries of a whole page, %v", len(b.Entries), err)
+	}
+}
+
 func TestHeadsThatAreNone(t *testing.T) {
 	for _, kind := range bothKinds {
 		f := newFakeLog(t, kind, 3)

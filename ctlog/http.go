@@ -144,7 +144,7 @@ type request struct {
 var errUnchanged = errors.New("unchanged since the last answer")
 
 // get reads the body into buf, whose memory is reused where it suffices. The error of a body that broke off comes
-// together with what was read of it.
+// together with what was read of it, unless it was compressed.
 func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error) {
 	if err := f.pace.wait(ctx); err != nil {
 		return nil, err
@@ -223,7 +223,12 @@ func readBody(resp *http.Response, gate *gate, limit int, buf []byte) ([]byte, e
 	}
 	defer gzipReaders.Put(z)
 	gate.r = z
-	return readBounded(gate, limit, 0, buf)
+	buf, err := readBounded(gate, limit, 0, buf)
+	if err != nil && !errors.Is(err, errTooLarge) {
+		// Whether the body broke off or was damaged cannot be told, so nothing that was decompressed can be used.
+		return buf[:0], fmt.Errorf("decompressing: %w", err)
+	}
+	return buf, err
 }
 
 // gate lets the first bytes of a body pass and the others only while no other request of the same log passes it: an
