@@ -51,6 +51,8 @@ type Seams struct {
 	Hook    func(point string)
 	// Transport replaces the network of a log; nil leaves it.
 	Transport func(loglist.Log) http.RoundTripper
+	// NoSocket answers no other commands: a goroutine that waits for them would hold up synthetic time.
+	NoSocket bool
 }
 
 // Options of an [App].
@@ -180,7 +182,9 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	}
 	start(a.decide)
 	start(a.deliver)
-	start(a.serve)
+	if !a.opts.Seams.NoSocket {
+		start(a.serve)
+	}
 	start(a.reload)
 	start(a.announceReady)
 

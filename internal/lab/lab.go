@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
+	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 	"github.com/tocsin-ct/tocsin/internal/lab/rfc6962"
 	"github.com/tocsin-ct/tocsin/internal/lab/sequence"
 	"github.com/tocsin-ct/tocsin/internal/lab/static"
@@ -130,7 +131,8 @@ func (l *Lab) serve(ctx context.Context, addr string, log *sequence.Log, h http.
 	if err != nil {
 		return "", fmt.Errorf("listening for a log of the lab: %w", err)
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context { return new(fault.Conn).Context(ctx) }}
 	l.servers = append(l.servers, srv)
 	l.done.Add(2)
 	go func() {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/tocsin-ct/tocsin/internal/lab/entry"
 	"github.com/tocsin-ct/tocsin/internal/lab/fault"
@@ -29,7 +30,8 @@ type Options struct {
 // Log is one log. It is safe for concurrent use.
 type Log struct {
 	*sequence.Log
-	opts Options
+	opts  Options
+	calls atomic.Uint64 // of get-entries, for batches in turn
 }
 
 // New makes an empty log.
@@ -61,12 +63,13 @@ func (l *Log) Handler() http.Handler {
 }
 
 func (l *Log) getSTH(w http.ResponseWriter, _ *http.Request) {
-	if n := l.Faults.Get().EndlessHead; n > 0 {
+	v := l.View()
+	if n := v.Faults().EndlessHead; n > 0 {
 		fault.Flood(w, "application/json", `{"tree_size":1,"sha256_root_hash":"`, n)
 		return
 	}
-	h := l.Head()
-	sig, err := l.Sign(h)
+	h := v.Head()
+	sig, err := v.Sign()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -81,7 +84,7 @@ func (l *Log) getConsistency(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p, err := l.Consistency(first, second)
+	p, err := l.View().Consistency(first, second)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -100,12 +103,13 @@ func (l *Log) getProofByHash(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "hash: not the base64 of 32 bytes", http.StatusBadRequest)
 		return
 	}
-	i, ok := l.Index([32]byte(h))
+	v := l.View()
+	i, ok := v.Index([32]byte(h))
 	if !ok || i >= size {
 		http.Error(w, "no such leaf in a tree of that size", http.StatusNotFound)
 		return
 	}
-	p, err := l.Inclusion(i, size)
+	p, err := v.Inclusion(i, size)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -118,12 +122,13 @@ func (l *Log) getEntryAndProof(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p, err := l.Inclusion(i, size)
+	v := l.View()
+	p, err := v.Inclusion(i, size)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	es, err := l.Entries(i, i+1)
+	es, err := v.Entries(i, i+1)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -138,30 +143,33 @@ func (l *Log) getEntries(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	f := l.Faults.Get()
-	switch {
-	case f.Endless > 0:
-		fault.Flood(w, "application/json", `{"entries":[{"leaf_input":"`, f.Endless)
-		return
-	case f.Bomb > 0:
-		fault.Bomb(w, "application/json", f.Bomb)
-		return
-	}
-	batch := l.opts.MaxBatch
-	if f.MaxBatch > 0 {
-		batch = min(batch, f.MaxBatch)
-	}
 	if end < start {
 		http.Error(w, "end before start", http.StatusBadRequest)
 		return
 	}
-	es, err := l.Entries(start, start+min(end-start+1, uint64(batch)))
+	v := l.View()
+	es, err := v.Entries(start, start+min(end-start+1, l.batch(v.Faults(), start)))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(page(es))
+}
+
+// batch is how many entries the next answer from start on gives at most.
+func (l *Log) batch(f *fault.Faults, start uint64) uint64 {
+	n := uint64(l.opts.MaxBatch)
+	if f.MaxBatch > 0 {
+		n = min(n, uint64(f.MaxBatch))
+	}
+	if len(f.Batches) > 0 {
+		n = min(n, uint64(f.Batches[l.calls.Add(1)%uint64(len(f.Batches))]))
+	}
+	if cut := (start + n) / 256 * 256; f.Aligned && cut > start {
+		n = cut - start
+	}
+	return n
 }
 
 // page is the answer of get-entries (RFC 6962 section 4.6).

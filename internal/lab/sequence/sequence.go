@@ -9,7 +9,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -45,11 +44,14 @@ type Log struct {
 	mu      sync.RWMutex
 	entries []*entry.Entry
 	tree    tree.Tree
-	byHash  map[[32]byte]uint64 // leaf hash to index
+	byHash  map[[32]byte]uint64 // leaf hash to index, of all trees
 	seen    map[[32]byte]uint64 // submitted certificate to index
 	issuers map[[32]byte][]byte
 	head    Head
-	newest  uint64 // timestamp of the newest entry
+	past    Head     // the one before the last growth
+	fork    *second  // the other tree of a fork
+	older   rollback // while there is one
+	turn    uint64   // requests, for front ends in turn
 }
 
 // New makes an empty log with a head of size 0.
@@ -69,6 +71,7 @@ func New(key crypto.Signer, opts *Options) (*Log, error) {
 		l.opts.Refresh = 10 * time.Second
 	}
 	l.Publish()
+	l.past = l.head
 	return l, nil
 }
 
@@ -108,31 +111,14 @@ func (l *Log) Publish() {
 	if err != nil {
 		return // size is the size of the tree
 	}
-	l.head = Head{Size: size, Root: root, Timestamp: max(uint64(time.Now().UnixMilli()), l.head.Timestamp+1, l.newest)}
-}
-
-// Head is the latest head, with the root changed when the faults say so.
-func (l *Log) Head() Head {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	h := l.head
-	if l.Faults.Get().WrongRoot {
-		h.Root[0] ^= 0xff
+	if size > l.head.Size {
+		l.past = l.head
 	}
-	return h
-}
-
-// Sign gives the DigitallySigned of h, spoilt when the faults say so.
-func (l *Log) Sign(h Head) ([]byte, error) {
-	root := h.Root
-	if l.Faults.Get().BadSignature {
-		root[31] ^= 0xff // a well-formed signature over something else
-	}
-	return l.Key.SignHead(h.Timestamp, h.Size, root)
+	l.head = Head{Size: size, Root: root, Timestamp: max(uint64(time.Now().UnixMilli()), l.head.Timestamp+1, newest(l.entries))}
 }
 
 // Submit checks a chain (first the certificate or precertificate) and adds it. The same certificate again gives the
-// entry of the first time.
+// entry of the first time. With NeverMerge the entry is one that the log forgets.
 func (l *Log) Submit(chain [][]byte, precert bool) (*entry.Entry, error) {
 	chain, err := l.Roots.Complete(chain)
 	if err != nil {
@@ -153,6 +139,17 @@ func (l *Log) Submit(chain [][]byte, precert bool) (*entry.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch f := l.Faults.Get(); {
+	case f.Closed:
+		return nil, errors.New("the log takes no submissions")
+	case f.NeverMerge:
+		forgotten := *e
+		forgotten.Index, forgotten.Timestamp = l.Size(), uint64(time.Now().UnixMilli())
+		if l.opts.LeafIndex {
+			forgotten.Extensions = entry.LeafIndex(forgotten.Index)
+		}
+		return &forgotten, nil
+	}
 	return l.Add(e), nil
 }
 
@@ -171,7 +168,6 @@ func (l *Log) Add(e *entry.Entry) *entry.Entry {
 	c := *e
 	c.Index = uint64(len(l.entries))
 	c.Timestamp = uint64(time.Now().UnixMilli())
-	l.newest = max(l.newest, c.Timestamp)
 	if l.opts.LeafIndex {
 		c.Extensions = entry.LeafIndex(c.Index)
 	}
@@ -191,74 +187,4 @@ func (l *Log) Size() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.tree.Size()
-}
-
-// Entries gives the published entries from start up to but not including end, as served: with AlterEntry one of them
-// is not what was hashed.
-func (l *Log) Entries(start, end uint64) ([]*entry.Entry, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if start >= end || start >= l.head.Size {
-		return nil, fmt.Errorf("no entries %d to %d: the log has %d", start, end, l.head.Size)
-	}
-	out := l.entries[start:min(end, l.head.Size)]
-	if at := l.Faults.Get().AlterEntry; at != nil && *at >= start && *at < start+uint64(len(out)) {
-		out = append([]*entry.Entry(nil), out...)
-		c := *out[*at-start]
-		c.Cert = append([]byte(nil), c.Cert...)
-		c.Cert[len(c.Cert)-1] ^= 1
-		out[*at-start] = &c
-	}
-	return out, nil
-}
-
-// Index finds a published entry by its leaf hash.
-func (l *Log) Index(leaf [32]byte) (uint64, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	i, ok := l.byHash[leaf]
-	return i, ok && i < l.head.Size
-}
-
-// Inclusion proves that the entry at index is in the tree of the given size.
-func (l *Log) Inclusion(index, size uint64) ([]tree.Hash, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if size > l.head.Size {
-		return nil, fmt.Errorf("no proof for size %d: the log has %d", size, l.head.Size)
-	}
-	return l.tree.Inclusion(index, size)
-}
-
-// Consistency proves that the tree of size first is a prefix of that of size second.
-func (l *Log) Consistency(first, second uint64) ([]tree.Hash, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if second > l.head.Size {
-		return nil, fmt.Errorf("no proof for size %d: the log has %d", second, l.head.Size)
-	}
-	return l.tree.Consistency(first, second)
-}
-
-// Nodes gives n nodes of a level from position start on, all within the published tree; fewer when there are fewer.
-func (l *Log) Nodes(level int, start, n uint64) []tree.Hash {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	var out []tree.Hash
-	for i := start; i < start+n && (i+1)<<level <= l.head.Size; i++ {
-		h, ok := l.tree.Node(level, i)
-		if !ok {
-			break
-		}
-		out = append(out, h)
-	}
-	return out
-}
-
-// Issuer finds a chain certificate by its SHA-256.
-func (l *Log) Issuer(fp [32]byte) ([]byte, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	c, ok := l.issuers[fp]
-	return c, ok
 }

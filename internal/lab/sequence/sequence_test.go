@@ -36,10 +36,10 @@ func TestEntriesAreReadableOnlyOnceAHeadCoversThem(t *testing.T) {
 	if _, err := l.Entries(0, 1); err == nil {
 		t.Error("an entry without a head")
 	}
-	if n := l.Nodes(0, 0, 1); len(n) != 0 {
+	if n := l.View().Nodes(0, 0, 1); len(n) != 0 {
 		t.Error("a node without a head")
 	}
-	if _, err := l.Consistency(1, 1); err == nil {
+	if _, err := l.View().Consistency(1, 1); err == nil {
 		t.Error("a proof without a head")
 	}
 	l.Publish()

@@ -69,11 +69,12 @@ func (l *Log) Handler() http.Handler {
 }
 
 func (l *Log) checkpoint(w http.ResponseWriter, _ *http.Request) {
-	if n := l.Faults.Get().EndlessHead; n > 0 {
+	v := l.View()
+	if n := v.Faults().EndlessHead; n > 0 {
 		fault.Flood(w, "text/plain; charset=utf-8", l.origin+"\n", n)
 		return
 	}
-	note, err := l.Checkpoint()
+	note, err := l.note(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -84,15 +85,21 @@ func (l *Log) checkpoint(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Checkpoint is the current head as a signed note: C2SP tlog-checkpoint with an RFC 6962 note signature.
-func (l *Log) Checkpoint() ([]byte, error) {
-	h := l.Head()
-	signed, err := l.Sign(h)
+func (l *Log) Checkpoint() ([]byte, error) { return l.note(l.View()) }
+
+func (l *Log) note(v *sequence.View) ([]byte, error) {
+	h := v.Head()
+	signed, err := v.Sign()
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.Key()
 	if err != nil {
 		return nil, err
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s\n%d\n%s\n\n", l.origin, h.Size, base64.StdEncoding.EncodeToString(h.Root[:]))
-	sig := keyID(l.origin, l.Key.ID)
+	sig := keyID(l.origin, key.ID)
 	sig = binary.BigEndian.AppendUint64(sig, h.Timestamp)
 	sig = append(sig, signed...)
 	if l.opts.Grease {
@@ -112,20 +119,30 @@ func keyID(origin string, logID [32]byte) []byte {
 func (l *Log) tile(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("path")
 	t, err := parseTile(path)
-	f := l.Faults.Get()
+	v := l.View()
+	f := v.Faults()
 	if err != nil || f.MissingTile == "tile/"+path {
 		http.NotFound(w, r)
 		return
 	}
-	if f.PartialsGone && t.width < tileWidth && l.full(t) {
+	if f.PartialsGone && t.width < tileWidth && full(v, t) {
 		http.NotFound(w, r)
 		return
 	}
+	if t.width == tileWidth {
+		short := f.ShortTile
+		if f.ShortCached > 0 && r.Header.Get("Cache-Control") != "no-cache" {
+			short = f.ShortCached
+		}
+		if short > 0 {
+			t.width = min(short, tileWidth)
+		}
+	}
 	if t.data {
-		l.dataTile(w, r, t)
+		dataTile(w, r, v, t)
 		return
 	}
-	nodes := l.Nodes(8*t.level, t.index*tileWidth, uint64(t.width))
+	nodes := v.Nodes(8*t.level, t.index*tileWidth, uint64(t.width))
 	if len(nodes) < t.width {
 		http.NotFound(w, r)
 		return
@@ -139,21 +156,12 @@ func (l *Log) tile(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-func (l *Log) full(t tileName) bool {
-	return len(l.Nodes(8*t.level, t.index*tileWidth, tileWidth)) == tileWidth
+func full(v *sequence.View, t tileName) bool {
+	return len(v.Nodes(8*t.level, t.index*tileWidth, tileWidth)) == tileWidth
 }
 
-func (l *Log) dataTile(w http.ResponseWriter, r *http.Request, t tileName) {
-	f := l.Faults.Get()
-	switch {
-	case f.Endless > 0:
-		fault.Flood(w, "application/octet-stream", "", f.Endless)
-		return
-	case f.Bomb > 0:
-		fault.Bomb(w, "application/octet-stream", f.Bomb)
-		return
-	}
-	es, err := l.Entries(t.index*tileWidth, t.index*tileWidth+uint64(t.width))
+func dataTile(w http.ResponseWriter, r *http.Request, v *sequence.View, t tileName) {
+	es, err := v.Entries(t.index*tileWidth, t.index*tileWidth+uint64(t.width))
 	if err != nil || len(es) < t.width {
 		http.NotFound(w, r)
 		return
@@ -195,8 +203,8 @@ func (l *Log) issuer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	c, ok := l.Issuer([32]byte(fp))
-	if !ok {
+	c, err := l.View().Issuer([32]byte(fp))
+	if err != nil {
 		http.NotFound(w, r)
 		return
 	}

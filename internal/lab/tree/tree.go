@@ -35,6 +35,9 @@ type Tree struct {
 	levels [][]Hash // levels[l][i] covers leaves i<<l to (i+1)<<l
 }
 
+// Snapshot is the tree as it is now. It may be read while t grows.
+func (t *Tree) Snapshot() *Tree { return &Tree{append([][]Hash(nil), t.levels...)} }
+
 // Append adds a leaf by its hash and returns its index.
 func (t *Tree) Append(leaf Hash) uint64 {
 	if len(t.levels) == 0 {
