@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -31,7 +32,14 @@ type reader struct {
 
 func newReader(t testing.TB, l *reallogs.Log) *reader {
 	t.Helper()
-	c, err := ctlog.NewClient(listed(t, l)[0], &ctlog.Options{Contact: "ct@lab.example"})
+	return newReaderVia(t, l, l.Addr, nil)
+}
+
+// newReaderVia is a reader that dials another address in place of the log's, over the transport if one is given.
+func newReaderVia(t testing.TB, l *reallogs.Log, dial string, transport http.RoundTripper) *reader {
+	t.Helper()
+	listing := listedVia(t, func(*reallogs.Log) string { return dial }, l)[0]
+	c, err := ctlog.NewClient(listing, &ctlog.Options{Contact: "ct@lab.example", Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +53,15 @@ func (r *reader) options(from ctlog.Start, once bool) *ctlog.TailOptions {
 func (r *reader) deliver(_ context.Context, d *ctlog.Delivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(d.Entries) > 0 && len(r.entries) > 0 {
+		// After a fault entries come again, from the last verified one on.
+		first, again := r.entries[0].Index, d.Entries[0].Index
+		if again < first || again > first+uint64(len(r.entries)) {
+			r.t.Errorf("entry %d comes after those from %d to %d", again, first, first+uint64(len(r.entries))-1)
+		} else {
+			r.entries = r.entries[:again-first]
+		}
+	}
 	for _, e := range d.Entries {
 		// A delivery is valid until we return.
 		e.Leaf, e.Cert = bytes.Clone(e.Leaf), bytes.Clone(e.Cert)

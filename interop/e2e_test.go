@@ -211,6 +211,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldVia(t, func(l *reallogs.Log) string { return l.Addr })
+}
+
+// newWorldVia is newWorld with other addresses to dial in the list of logs.
+func newWorldVia(t *testing.T, dial func(*reallogs.Log) string) *world {
+	t.Helper()
 	binary := buildTocsin(t)
 	root := newRoot(t, "Root")
 	w := &world{
@@ -222,7 +228,7 @@ func newWorld(t *testing.T) *world {
 	}
 	dir := t.TempDir()
 	w.tocsin = &tocsin{binary: binary, config: filepath.Join(dir, "tocsin.yaml"), logs: filepath.Join(dir, "logs.json"), state: filepath.Join(dir, "tocsin.db")}
-	list, err := reallogs.List(w.logs...)
+	list, err := reallogs.ListVia(dial, w.logs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,23 +266,27 @@ func (w *world) issueVia(signer, by *ca, address string) issuance {
 	return issuance{address, signer.precert(w.t, tmpl, key.Public()), by.final(w.t, tmpl, key.Public()), signer.chain(), by.chain()}
 }
 
-// precertify submits the precertificate to both logs at the same time, and returns when both have published it.
-func (w *world) precertify(i issuance) {
+// precertify submits the precertificate to both logs, or to those given, at the same time, and returns when they have
+// published it.
+func (w *world) precertify(i issuance, logs ...*reallogs.Log) {
 	w.t.Helper()
-	w.submit((*reallogs.Log).AddPreChain, joined(i.pre, i.preChain))
+	w.submit((*reallogs.Log).AddPreChain, joined(i.pre, i.preChain), logs)
 }
 
 // certify does the same with the final certificate.
 func (w *world) certify(i issuance) {
 	w.t.Helper()
-	w.submit((*reallogs.Log).AddChain, joined(i.final, i.finalChain))
+	w.submit((*reallogs.Log).AddChain, joined(i.final, i.finalChain), nil)
 }
 
-func (w *world) submit(add func(*reallogs.Log, context.Context, ...[]byte) (reallogs.SCT, error), chain [][]byte) {
+func (w *world) submit(add func(*reallogs.Log, context.Context, ...[]byte) (reallogs.SCT, error), chain [][]byte, logs []*reallogs.Log) {
 	w.t.Helper()
 	ctx := soon(w.t)
 	var work errgroup.Group
-	for _, l := range w.logs {
+	if len(logs) == 0 {
+		logs = w.logs
+	}
+	for _, l := range logs {
 		work.Go(func() error {
 			size, err := l.Size(ctx)
 			if err != nil {

@@ -11,7 +11,13 @@ import (
 // listed is how our own list reader understands the entry of the log in its list.
 func listed(t testing.TB, logs ...*reallogs.Log) []loglist.Log {
 	t.Helper()
-	text, err := reallogs.List(logs...)
+	return listedVia(t, func(l *reallogs.Log) string { return l.Addr }, logs...)
+}
+
+// listedVia is listed with other addresses to dial.
+func listedVia(t testing.TB, dial func(*reallogs.Log) string, logs ...*reallogs.Log) []loglist.Log {
+	t.Helper()
+	text, err := reallogs.ListVia(dial, logs...)
 	if err != nil {
 		t.Fatal(err)
 	}

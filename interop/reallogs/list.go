@@ -13,6 +13,12 @@ const mergeDelay = 60
 // List returns a log list in the v3 JSON format that names the logs, all usable and of one operator. Each has the
 // extra field "tocsin_dial": the address (host:port) to connect to, whatever host its URLs name.
 func List(logs ...*Log) ([]byte, error) {
+	return ListVia(func(l *Log) string { return l.Addr }, logs...)
+}
+
+// ListVia is List with other addresses to dial: "host:port" of something that stands before the log, or a URL whose
+// scheme replaces that of the log's URLs.
+func ListVia(dial func(*Log) string, logs ...*Log) ([]byte, error) {
 	now := time.Now().UTC().Format(time.RFC3339)
 	type state struct {
 		Timestamp string `json:"timestamp"`
@@ -36,7 +42,7 @@ func List(logs ...*Log) ([]byte, error) {
 			Key:         l.SPKI,
 			MMD:         mergeDelay,
 			State:       map[string]state{"usable": {now}},
-			Dial:        l.Addr,
+			Dial:        dial(l),
 		}
 		if l.Kind == Static {
 			e.Submission, e.Monitoring = l.URL, l.MonitoringURL

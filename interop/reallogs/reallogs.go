@@ -47,6 +47,10 @@ type Options struct {
 	// Interval is the time between two signed heads of a growing log, and so the longest wait of a submission before
 	// it can be read. Default: 20 ms for RFC 6962, 100 ms for static-ct-api; TesseraCT takes no less.
 	Interval time.Duration
+	// Key is the log's key; default: a new one. Two logs of one kind, name and key show a split view.
+	Key *ecdsa.PrivateKey
+	// From is a folder that [Log.Copy] made: the log goes on from there. Only for static-ct-api.
+	From string
 }
 
 // Log is a running log. Its fields must not be changed. All methods may be called concurrently.
@@ -114,8 +118,10 @@ func start(ctx context.Context, kind Kind, roots []*x509.Certificate, opts *Opti
 	if kind == Static {
 		l.MonitoringURL = "http://monitor." + o.Name + ".lab.example/m/"
 	}
-	if l.Key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("making the key of log %s: %w", o.Name, err)
+	if l.Key = o.Key; l.Key == nil {
+		if l.Key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return nil, fmt.Errorf("making the key of log %s: %w", o.Name, err)
+		}
 	}
 	if l.SPKI, err = x509.MarshalPKIXPublicKey(&l.Key.PublicKey); err != nil {
 		return nil, fmt.Errorf("encoding the key of log %s: %w", o.Name, err)
@@ -129,6 +135,14 @@ func start(ctx context.Context, kind Kind, roots []*x509.Certificate, opts *Opti
 			err = errors.Join(err, os.RemoveAll(l.dir))
 		}
 	}()
+	if o.From != "" {
+		if kind != Static {
+			return nil, fmt.Errorf("starting log %s: only a static log can go on from a folder", o.Name)
+		}
+		if err := copyFolder(filepath.Join(l.dir, "log"), o.From); err != nil {
+			return nil, fmt.Errorf("starting log %s: %w", o.Name, err)
+		}
+	}
 	rootsFile := filepath.Join(l.dir, "roots.pem")
 	if err := writeRoots(rootsFile, roots); err != nil {
 		return nil, err
