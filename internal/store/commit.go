@@ -47,7 +47,13 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 			if err := s.addHeads(ctx, tx, c.LogID, c.Heads, now); err != nil {
 				return err
 			}
-		} else if c.Cursor != nil || len(c.Heads) > 0 {
+			if err := addStart(ctx, tx, c.LogID, c.Start, now); err != nil {
+				return err
+			}
+			if err := addMark(ctx, tx, c.LogID, c.Mark, now); err != nil {
+				return err
+			}
+		} else if c.Cursor != nil || len(c.Heads) > 0 || c.Start != nil || c.Mark != nil {
 			return errors.New("cursor or heads without a log")
 		}
 		for i := range c.Filings {

@@ -87,6 +87,10 @@ type Commit struct {
 	Heads   []Head
 	Filings []Filing
 	Faults  []Fault
+	// Start is where reading began. The first one stays, whatever comes later. Mark is the newest verified head: one of
+	// each hour is kept for ever. Both may be nil.
+	Start *Start
+	Mark  *Head
 }
 
 // Decision is a verdict on one issuance together with what it makes ring.
