@@ -135,6 +135,11 @@ type Client interface {
 	// Consistent checks that the tree of older is a prefix of that of newer. It returns nil when proven, a
 	// [*ForkError] when the contrary is proven, and any other error when nothing is.
 	Consistent(ctx context.Context, older, newer Head) error
+	// Inclusion proves that the tree of the head, which must be one of this log, holds the leaf, and returns its index.
+	// A static log needs the index to look at (else [ErrNoIndex]); an RFC 6962 log ignores it. An [*AbsentError] says
+	// that the tree does not hold the leaf, an [*UnprovenError] that the log gave a proof that proves nothing; any
+	// other error that it gave no answer.
+	Inclusion(ctx context.Context, leaf Hash, index *uint64, head Head) (uint64, error)
 	// Issuer fetches a chain certificate by its SHA-256 from a static log and checks it. An error for RFC 6962.
 	Issuer(ctx context.Context, fingerprint [32]byte) ([]byte, error)
 	// Close lets idle connections go. The client remains usable.
