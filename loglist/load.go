@@ -1,6 +1,7 @@
 package loglist
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,44 +22,123 @@ func Load(ctx context.Context, src string, client *http.Client) (*List, error) {
 	if src == "" {
 		src = DefaultURL
 	}
-	b, err := load(ctx, src, client)
+	a, err := Fetch(ctx, src, &FetchOptions{Client: client})
 	if err != nil {
-		return nil, fmt.Errorf("loading log list %s: %w", src, err)
+		return nil, err
 	}
-	l, err := Parse(b)
+	l, err := Parse(a.Body)
 	if err != nil {
 		return nil, fmt.Errorf("loading log list %s: %w", src, err)
 	}
 	return l, nil
 }
 
-func load(ctx context.Context, src string, client *http.Client) ([]byte, error) {
+// FetchOptions of [Fetch]. The zero value, and nil, are fine.
+type FetchOptions struct {
+	// Client is nil for a plain one with a time limit, which follows no redirect from https to http.
+	Client *http.Client
+	// UserAgent is "tocsin" when empty.
+	UserAgent string
+	// ETag and LastModified are those of the last answer: the server is asked only for something else.
+	ETag, LastModified string
+	// NoCache asks caches on the way to look again.
+	NoCache bool
+}
+
+// Answer is what [Fetch] got.
+type Answer struct {
+	// Unchanged says that the server still has what ETag and LastModified stand for; there is no Body then.
+	Unchanged          bool
+	Body               []byte
+	ETag, LastModified string
+}
+
+// StatusError is an answer of a server with a status that is no success.
+type StatusError struct {
+	Code   int
+	Status string // as the server wrote it, disarmed
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("the server answers %q", e.Status) }
+
+// Fetch reads a list, or the signature of one, from an http or https URL or from a file, at most 16 MiB.
+func Fetch(ctx context.Context, src string, opts *FetchOptions) (*Answer, error) {
+	if opts == nil {
+		opts = &FetchOptions{}
+	}
+	a, err := fetch(ctx, src, opts)
+	if err != nil {
+		return nil, fmt.Errorf("loading log list %s: %w", src, err)
+	}
+	return a, nil
+}
+
+// Remote says whether src is a URL, and not a file.
+func Remote(src string) bool {
 	lower := strings.ToLower(src)
-	if !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://") {
+	return strings.HasPrefix(lower, "https://") || strings.HasPrefix(lower, "http://")
+}
+
+func fetch(ctx context.Context, src string, opts *FetchOptions) (*Answer, error) {
+	if !Remote(src) {
 		f, err := os.Open(src)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		return readList(f)
+		b, err := readList(f)
+		return &Answer{Body: b}, err
 	}
+	client := opts.Client
 	if client == nil {
-		client = &http.Client{Timeout: time.Minute}
+		client = &http.Client{Timeout: time.Minute, CheckRedirect: noDowngrade}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, src, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "tocsin")
+	req.Header.Set("User-Agent", cmp.Or(opts.UserAgent, "tocsin"))
+	if opts.ETag != "" {
+		req.Header.Set("If-None-Match", opts.ETag)
+	}
+	if opts.LastModified != "" {
+		req.Header.Set("If-Modified-Since", opts.LastModified)
+	}
+	if opts.NoCache {
+		req.Header.Set("Cache-Control", "no-cache")
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answers %q", clean(resp.Status))
+	asked := opts.ETag != "" || opts.LastModified != ""
+	switch {
+	case resp.StatusCode == http.StatusNotModified && asked:
+		return &Answer{Unchanged: true, ETag: opts.ETag, LastModified: opts.LastModified}, nil
+	case resp.StatusCode != http.StatusOK:
+		return nil, &StatusError{resp.StatusCode, clean(resp.Status)}
 	}
-	return readList(resp.Body)
+	b, err := readList(resp.Body)
+	return &Answer{Body: b, ETag: tag(resp.Header.Get("ETag")), LastModified: tag(resp.Header.Get("Last-Modified"))}, err
+}
+
+// tag bounds what a server wants to be told again.
+func tag(s string) string {
+	if len(s) > maxText {
+		return ""
+	}
+	return s
+}
+
+func noDowngrade(req *http.Request, via []*http.Request) error {
+	if len(via) > 5 {
+		return errors.New("too many redirects")
+	}
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return errors.New("redirected from https to http")
+	}
+	return nil
 }
 
 // readList bounds what is read, after any decompression.
