@@ -15,6 +15,8 @@ const (
 type batchSize struct {
 	mu     sync.Mutex
 	recent [8]int // entries received lately
+	page   int    // at how many the log cut the last answer
+	even   int    // how often in a row it did so
 	at     int
 	shrunk int // asked for instead, after failures; 0 when the last request went well
 }
@@ -39,10 +41,32 @@ func (s *batchSize) locked() int {
 	return min(max(2*most, minAsk), maxAsk)
 }
 
-// got notes what came of a request.
-func (s *batchSize) got(entries int, err error) {
+// stableAfter is how many answers of one size in a row make that the size of the log's pages.
+const stableAfter = 4
+
+// stable is the size of the log's pages, or 0 when they differ, or lately failed.
+func (s *batchSize) stable() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.even < stableAfter || s.shrunk > 0 {
+		return 0
+	}
+	return uint64(s.page)
+}
+
+// got notes what came of a request for so many entries.
+func (s *batchSize) got(asked, entries int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil || entries == 0:
+		s.even = 0
+	case entries == s.page && asked >= s.page:
+		s.even++
+	case entries == asked && asked < maxAsk: // says nothing about what the log would give
+	default:
+		s.page, s.even = entries, 1
+	}
 	if err != nil { // perhaps it was too much at once
 		s.shrunk = max(s.locked()/2, 1)
 		return

@@ -10,6 +10,9 @@ import (
 // certificates are fetched, and checked against their fingerprints; when one cannot be had, what is known comes with
 // the error.
 func Chain(ctx context.Context, c Client, e *Entry) (precert []byte, chain [][]byte, err error) {
+	if err := e.LoadExtra(); err != nil {
+		return nil, nil, err
+	}
 	if len(e.Extra) > 0 {
 		return ReadExtra(e.Precert, e.Extra)
 	}

@@ -215,8 +215,9 @@ func TestBatchesAreSplitIntoBoundedDeliveries(t *testing.T) {
 		if i%100 == 0 {
 			e.Extra = make([]byte, 3<<20)
 		}
-		l.Entries, l.hashes = append(l.Entries, e), append(l.hashes, e.Hash())
+		l.Entries = append(l.Entries, e)
 	}
+	l.digest(0, nil)
 	f := newFakeLog(t, loglist.RFC6962, 0)
 	deliveries := 0
 	tail := NewTailer(f.client(t), Cursor{}, &TailOptions{Deliver: nil})

@@ -87,7 +87,8 @@ type Entry struct {
 	Cert []byte
 	// Extensions are the CtExtensions of the leaf. Part of Leaf.
 	Extensions []byte
-	// Extra is the extra_data of an RFC 6962 log, not covered by the tree. See [Chain].
+	// Extra is the extra_data of an RFC 6962 log, not covered by the tree. See [Chain]. In deliveries that were sifted
+	// it is missing until LoadExtra.
 	Extra []byte
 	// PreCert is the precertificate as a static log gives it, not covered by the tree.
 	PreCert []byte
@@ -95,6 +96,22 @@ type Entry struct {
 	Fingerprints [][32]byte
 	// Problem says why Leaf could not be decoded, or is "". Such an entry is hashed and delivered like any other.
 	Problem string
+
+	hashed  []byte // the byte 0 and Leaf, where both stand together in memory
+	extra64 []byte // extra_data in base64, not yet decoded
+}
+
+// LoadExtra sets Extra where it was left out. It fails when the log sent no base64; Extra then stays missing.
+func (e *Entry) LoadExtra() error {
+	if e.extra64 == nil {
+		return nil
+	}
+	extra, err := base64.StdEncoding.AppendDecode(nil, e.extra64)
+	if err != nil {
+		return fmt.Errorf("decoding extra_data of entry %d: %w", e.Index, err)
+	}
+	e.Extra, e.extra64 = extra, nil
+	return nil
 }
 
 // Hash is the leaf hash: SHA-256(0x00 || Leaf).
@@ -112,6 +129,8 @@ type Batch struct {
 	Entries []Entry
 
 	buf          []byte     // decoded bytes of a page, or the tile
+	page         []byte     // the page itself
+	lazy         bool       // leave Extra out, which then aliases page
 	fingerprints [][32]byte // of all entries
 }
 

@@ -38,6 +38,9 @@ type Start struct {
 type Delivery struct {
 	// Entries follow each other without a gap. There may be none: a cursor moved back, or only a head was verified.
 	Entries []Entry
+	// Hits and Mark are what Sift made of Entries.
+	Hits []int
+	Mark any
 	// Cursor is the position after Entries.
 	Cursor Cursor
 	// Head is the signed head that is being read up to. Its tree is verified when Cursor.Verified is this head.
@@ -54,6 +57,11 @@ type TailOptions struct {
 	// may come again after an error, a restart or a fault. When it returns an error the same delivery is made again,
 	// later; in Once mode the tailer ends with that error.
 	Deliver func(context.Context, *Delivery) error
+	// Sift, when set, is given all entries of a delivery as soon as they are read: ahead of Deliver, in several
+	// goroutines at once, in no order, and before anything is verified. It appends the places in entries that the
+	// receiver wants to look at to hits, and may return a mark that says under which conditions it looked. Both come
+	// with the delivery. It must keep nothing of the entries. Extra is left out for all: see [Entry.LoadExtra].
+	Sift func(entries []Entry, hits []int) ([]int, any)
 	// Fault is told about each fault once; may be nil. It must not block for long.
 	Fault func(Fault)
 	// Once makes Run return as soon as the head that was current at its start is verified, or cannot be.

@@ -110,7 +110,7 @@ func TestTheBatchSizeFollowsTheLog(t *testing.T) {
 		{0, nil, 256}, {256, nil, 512}, {512, nil, 512}, {32, nil, 512}, {0, io.ErrUnexpectedEOF, 256}, {0, io.ErrUnexpectedEOF, 128}, {100, nil, 512},
 		{64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 512}, {64, nil, 200}, {64, nil, 200}, {64, nil, 128}, {7, nil, 128},
 	} {
-		s.got(step.got, step.err)
+		s.got(s.ask(), step.got, step.err)
 		if got := s.ask(); got != step.want {
 			t.Fatalf("after %d entries, error %v: asks for %d, want %d (%v)", step.got, step.err, got, step.want, s.recent)
 		}

@@ -178,6 +178,14 @@ func (l *leafHasher) sum(leaf []byte) [32]byte {
 	return l.out
 }
 
+// entry is the leaf hash of an entry.
+func (l *leafHasher) entry(e *Entry) [32]byte {
+	if h := e.hashed; len(h) > 1 && len(h) == len(e.Leaf)+1 && &h[1] == &e.Leaf[0] && h[0] == 0 {
+		return sha256.Sum256(h)
+	}
+	return l.sum(e.Leaf)
+}
+
 // reader reads TLS presentation language. After an error it yields zeros.
 type reader struct {
 	b   []byte

@@ -21,7 +21,11 @@ var errEmpty = errors.New("the log answers without entries")
 //
 // The JSON is scanned, not reflected: unknown fields are skipped, fields may come in any order.
 func ReadEntriesPage(page []byte, index uint64, into *Batch) error {
-	into.reset(len(page)/4*3 + 3)
+	need := len(page)/4*3 + 3
+	if into.lazy { // leaves are less than half of it
+		need /= 2
+	}
+	into.reset(need)
 	s := pageScanner{b: page, index: index, into: into}
 	if err := s.page(); err != nil {
 		return fmt.Errorf("reading entries: %w", err)
@@ -75,13 +79,20 @@ func (s *pageScanner) entry() error {
 		return fmt.Errorf("more than %d entries", maxPage)
 	}
 	mark := len(s.into.buf)
-	var leaf, extra []byte
+	var leaf, extra, hashed, extra64 []byte
 	err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "leaf_input":
+			at := len(s.into.buf)
+			s.into.buf = append(s.into.buf, 0) // begins what is hashed
 			leaf, err = s.base64()
+			hashed = s.into.buf[at:]
 		case "extra_data":
-			extra, err = s.base64()
+			if s.into.lazy {
+				extra64, err = s.aside()
+			} else {
+				extra, err = s.base64()
+			}
 		default:
 			err = s.skip()
 		}
@@ -94,7 +105,7 @@ func (s *pageScanner) entry() error {
 		s.into.buf = s.into.buf[:mark]
 		return err
 	}
-	s.into.Entries = append(s.into.Entries, Entry{Index: s.index, Extra: extra})
+	s.into.Entries = append(s.into.Entries, Entry{Index: s.index, Extra: extra, hashed: hashed, extra64: extra64})
 	ReadMerkleTreeLeaf(&s.into.Entries[len(s.into.Entries)-1], leaf)
 	s.index++
 	return nil
@@ -213,6 +224,16 @@ func (s *pageScanner) base64() ([]byte, error) {
 	}
 	s.into.buf = s.into.buf[:mark+n]
 	return s.into.buf[mark : mark+n : mark+n], nil
+}
+
+// aside reads a string and leaves it as it is, in the memory of the page.
+func (s *pageScanner) aside() ([]byte, error) {
+	raw, escaped, err := s.str()
+	if err != nil || !escaped {
+		return raw, err
+	}
+	raw, err = s.unescape(raw)
+	return bytes.Clone(raw), err
 }
 
 // unescape resolves the escapes of a JSON string (RFC 8259 section 7): some servers write "\/" or "\u003d" in base64.

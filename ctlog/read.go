@@ -17,19 +17,20 @@ const (
 	fetchAhead       = 2 // batches, from a log that is read in sequence
 )
 
-// spanner is a client that knows beforehand which entries a request gives, so that several can run at once.
+// spanner is a client that knows beforehand which entries a request gives: that of a static log.
 type spanner interface {
 	Span(start, size uint64) (end uint64)
-	Parallel() int
 }
 
-// load is a batch on its way from the log, with its leaf hashes.
-type load struct {
-	Batch
-	hashes [][32]byte
-	hasher leafHasher
-	err    error
-	ready  chan struct{} // closed when all else is set
+// forerunner is a client that may ask for several ranges at once.
+type forerunner interface {
+	// upTo is the end of the range that one request for start should give in a tree of the given size; ok is false
+	// while that cannot be known.
+	upTo(start, size uint64) (end uint64, ok bool)
+	// parallel is how many such requests are worth making at the same time.
+	parallel() int
+	// readTo is Client.Entries for such a range.
+	readTo(ctx context.Context, start, end, size uint64, into *Batch) error
 }
 
 // read fetches, hashes and delivers all entries up to the target, and compares the root. Doubtful says that a fault of
@@ -41,12 +42,15 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 	defer cancel()
 
 	ahead := fetchAhead
-	if s, ok := t.c.(spanner); ok {
-		ahead = s.Parallel()
+	if s, ok := t.c.(forerunner); ok {
+		ahead = s.parallel()
+	}
+	if need := (target.Size - t.cur.Size + TileWidth - 1) / TileWidth; need < uint64(ahead) {
+		ahead = int(need)
 	}
 	free, out := make(chan *load, ahead+1), make(chan *load, ahead+1)
 	for range ahead + 1 {
-		free <- new(load)
+		free <- newLoad(t.opts.Sift != nil)
 	}
 	start := t.cur.Size
 	wg.Go(func() {
@@ -59,14 +63,20 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if l.err != nil {
-			return t.unread(target, l.err)
+		for part := l; part != nil; part = part.more {
+			if part.err != nil {
+				return t.unread(target, part.err)
+			}
+			if err := t.take(ctx, part, target, doubtful); err != nil {
+				return err
+			}
 		}
-		if err := t.take(ctx, l, target, doubtful); err != nil {
-			return err
-		}
+		l.more = nil
 		free <- l
 		t.glance(ctx, target)
+	}
+	for range len(free) { // all, when nothing went wrong
+		(<-free).release()
 	}
 	return ctx.Err()
 }
@@ -91,7 +101,7 @@ func (t *Tailer) glance(ctx context.Context, target Head) {
 
 // fetch sends loads in sequence until the target, an error, or the end of ctx.
 func (t *Tailer) fetch(ctx context.Context, wg *sync.WaitGroup, next, size uint64, free <-chan *load, out chan<- *load) {
-	spans, parallel := t.c.(spanner)
+	ahead, _ := t.c.(forerunner)
 	for next < size {
 		var l *load
 		select {
@@ -101,41 +111,56 @@ func (t *Tailer) fetch(ctx context.Context, wg *sync.WaitGroup, next, size uint6
 		}
 		l.ready, l.err = make(chan struct{}), nil
 		start := next
-		if parallel {
-			next = spans.Span(start, size)
-			end := next
-			wg.Go(func() {
-				defer close(l.ready)
-				l.err = t.load(ctx, l, start, size)
-				if l.err == nil && uint64(len(l.Entries)) != end-start {
-					l.err = fmt.Errorf("%d entries from %d, want %d", len(l.Entries), start, end-start)
-				}
-			})
-			out <- l // has room for all loads
-			continue
+		if ahead != nil {
+			if end, ok := ahead.upTo(start, size); ok {
+				next = end
+				wg.Go(func() {
+					defer close(l.ready)
+					t.loadRange(ctx, ahead, l, start, end, size)
+				})
+				out <- l // has room for all loads
+				continue
+			}
 		}
-		l.err = t.load(ctx, l, start, size)
-		close(l.ready)
-		out <- l
+		l.err = t.load(ctx, l, start, size, func() error { return t.c.Entries(ctx, start, size, &l.Batch) })
 		if l.err != nil {
+			close(l.ready)
+			out <- l
 			return
 		}
 		next += uint64(len(l.Entries))
+		wg.Go(func() {
+			defer close(l.ready)
+			l.digest(start, t.opts.Sift)
+		})
+		out <- l
 	}
 }
 
-// load fetches and hashes one batch, with retries.
-func (t *Tailer) load(ctx context.Context, l *load, start, size uint64) error {
+// loadRange fetches and digests a range. A log may give less than it used to: then the rest hangs on the load.
+func (t *Tailer) loadRange(ctx context.Context, ahead forerunner, l *load, start, end, size uint64) {
+	for {
+		l.err = t.load(ctx, l, start, end, func() error { return ahead.readTo(ctx, start, end, size, &l.Batch) })
+		if l.err != nil {
+			return
+		}
+		l.digest(start, t.opts.Sift)
+		if start += uint64(len(l.Entries)); start == end {
+			return
+		}
+		l.more = &load{Batch: Batch{lazy: l.lazy}}
+		l = l.more
+	}
+}
+
+// load fetches one batch, with retries.
+func (t *Tailer) load(ctx context.Context, l *load, start, end uint64, request func() error) error {
 	return t.retry(ctx, func() error {
-		if err := t.c.Entries(ctx, start, size, &l.Batch); err != nil {
+		if err := request(); err != nil {
 			return err
 		}
-		if n := uint64(len(l.Entries)); n == 0 || n > size-start {
-			return fmt.Errorf("%d entries from %d in a tree of size %d", n, start, size)
-		}
-		l.hashes = l.hashes[:0]
-		for i := range l.Entries {
-			l.hashes = append(l.hashes, l.hasher.sum(l.Entries[i].Leaf))
+		if n := uint64(len(l.Entries)); n == 0 || n > end-start {
+			return fmt.Errorf("%d entries from %d in a tree of size %d", n, start, end)
 		}
 		return nil
 	})
@@ -144,25 +169,13 @@ func (t *Tailer) load(ctx context.Context, l *load, start, size uint64) error {
 // take adds a batch to the tree and delivers it, in parts of bounded size. At the target it compares the root. Entries
 // under a wrong root are delivered all the same: they are what the log shows.
 func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) error {
-	var nodes [32 * TileWidth]byte
-	for from := 0; from < len(l.Entries); {
-		to, bytes := from, 0
-		for ; to < len(l.Entries) && to-from < maxDelivery; to++ {
-			e := &l.Entries[to]
-			bytes += len(e.Leaf) + len(e.Extra) + len(e.PreCert)
-			if bytes > maxDeliveryBytes && to > from {
-				break
-			}
-			if e.Timestamp > t.latest && e.Problem == "" {
-				t.latest, t.latestAt = e.Timestamp, e.Index
-			}
+	for i := range l.parts {
+		p := &l.parts[i]
+		if p.latest > t.latest {
+			t.latest, t.latestAt = p.latest, p.latestAt
 		}
-		for i := from; i < to; i += TileWidth {
-			// The tree keeps the slices of leaves that are not yet merged, at most a few: so they get memory of
-			// their own, in one piece.
-			if err := t.appendLeaves(l.hashes[i:min(to, i+TileWidth)], nodes[:]); err != nil {
-				return err
-			}
+		if err := p.join(t.tree); err != nil {
+			return fmt.Errorf("adding entries from %d to the tree: %w", t.tree.End(), err)
 		}
 		cur := t.cur
 		cur.Size, cur.Hashes, cur.Target = t.tree.End(), rangeHashes(t.tree), target
@@ -171,11 +184,11 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 			cur.Verified, cur.VerifiedHashes, cur.Target = target, cur.Hashes, Head{}
 		}
 		t.passed(cur.Size, root)
-		if err := t.deliver(ctx, l.Entries[from:to], cur, target); err != nil {
+		d := Delivery{Entries: l.Entries[p.from:p.to], Hits: l.hits[p.hitsFrom:p.hitsTo], Mark: p.mark, Cursor: cur, Head: target}
+		if err := t.hand(ctx, &d); err != nil {
 			return err
 		}
-		t.count(to - from)
-		from = to
+		t.count(p.to - p.from)
 		if cur.Size == target.Size {
 			if root != target.Root {
 				return t.wrongRoot(ctx, target, root, doubtful)
@@ -184,22 +197,6 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// appendLeaves adds leaf hashes to the tree. Scratch is overwritten; the tree keeps none of it.
-func (t *Tailer) appendLeaves(hashes [][32]byte, scratch []byte) error {
-	for i := range hashes {
-		leaf := scratch[i*32 : i*32+32]
-		copy(leaf, hashes[i][:])
-		if err := t.tree.Append(leaf, nil); err != nil {
-			return fmt.Errorf("adding entry %d to the tree: %w", t.tree.End(), err)
-		}
-	}
-	// Only the last node can be a leaf; it must not stay in scratch.
-	if nodes := t.tree.Hashes(); len(nodes) > 0 {
-		nodes[len(nodes)-1] = append([]byte(nil), nodes[len(nodes)-1]...)
 	}
 	return nil
 }

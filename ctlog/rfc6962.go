@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -43,9 +42,6 @@ func (c *rfc6962Client) Head(ctx context.Context) (Head, error) {
 	return c.v.head(raw)
 }
 
-// pages holds the bodies of pages (*[]byte) between requests of all logs.
-var pages sync.Pool
-
 func (c *rfc6962Client) Entries(ctx context.Context, start, size uint64, into *Batch) error {
 	into.reset(0)
 	if start >= size {
@@ -54,26 +50,42 @@ func (c *rfc6962Client) Entries(ctx context.Context, start, size uint64, into *B
 	return c.entries(ctx, start, min(size, alignEnd(start, c.size.ask())), into)
 }
 
+// upTo is the next aligned page, once the log was seen to give pages of one size.
+func (c *rfc6962Client) upTo(start, size uint64) (end uint64, ok bool) {
+	n := c.size.stable()
+	if n == 0 {
+		return 0, false
+	}
+	return min((start/n+1)*n, size), true
+}
+
+// parallel is small, since RFC 6962 logs answer from a database: no more than three requests are on their way, of
+// which one may be waiting for its turn to be delivered.
+func (c *rfc6962Client) parallel() int { return 2 }
+
+func (c *rfc6962Client) readTo(ctx context.Context, start, end, _ uint64, into *Batch) error {
+	into.reset(0)
+	return c.entries(ctx, start, end, into)
+}
+
 // entries reads the range from start to end, which is outside, or the beginning of it.
 func (c *rfc6962Client) entries(ctx context.Context, start, end uint64, into *Batch) error {
-	page, _ := pages.Get().(*[]byte)
-	if page == nil {
-		page = new([]byte)
-	}
 	q := "start=" + strconv.FormatUint(start, 10) + "&end=" + strconv.FormatUint(end-1, 10)
-	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody}, *page)
+	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody}, into.page)
+	lazy := into.lazy
+	if into.page = buf; cap(buf) > easyBody { // too much to hold on to
+		into.page, into.lazy = nil, false
+	}
 	if len(buf) > 0 { // also of a body that broke off: its whole entries count
 		if perr := ReadEntriesPage(buf, start, into); err == nil {
 			err = perr
 		}
 	}
-	if *page = buf; cap(buf) <= 8<<20 {
-		pages.Put(page)
-	}
+	into.lazy = lazy
 	if uint64(len(into.Entries)) > end-start { // more than asked for
 		into.Entries = into.Entries[:end-start]
 	}
-	c.size.got(len(into.Entries), err)
+	c.size.got(int(end-start), len(into.Entries), err)
 	if len(into.Entries) > 0 {
 		return nil // the rest is asked for again
 	}

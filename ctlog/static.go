@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -96,14 +97,21 @@ func (c *staticClient) tile(ctx context.Context, level int, index uint64, width,
 	}
 }
 
-// Span is the end of the range of entries that one request for start gives, given the size of the tree. Different
-// spans may be read at the same time.
+// Span is the end of the range of entries that one request for start gives, given the size of the tree.
 func (c *staticClient) Span(start, size uint64) uint64 {
 	return min((start/TileWidth+1)*TileWidth, size)
 }
 
-// Parallel is how many spans are worth reading at the same time.
-func (c *staticClient) Parallel() int { return 4 }
+func (c *staticClient) upTo(start, size uint64) (end uint64, ok bool) {
+	return c.Span(start, size), true
+}
+
+// parallel leaves room for waiting beside what all cores do, and stays below the number of connections.
+func (c *staticClient) parallel() int { return min(max(4, runtime.GOMAXPROCS(0)+2), 8) }
+
+func (c *staticClient) readTo(ctx context.Context, start, _, size uint64, into *Batch) error {
+	return c.Entries(ctx, start, size, into)
+}
 
 func (c *staticClient) Entries(ctx context.Context, start, size uint64, into *Batch) error {
 	into.Entries = into.Entries[:0]
@@ -146,7 +154,7 @@ func checkWidth(got, width int, full bool) error {
 // batch aliases the tile and overwrites parts of it.
 func ReadDataTile(tile []byte, index uint64, into *Batch) error {
 	into.Entries, into.fingerprints = into.Entries[:0], into.fingerprints[:0]
-	at := 0
+	at, chained := 0, false
 	for at < len(tile) {
 		if len(into.Entries) >= TileWidth {
 			return fmt.Errorf("reading data tile: more than %d entries", TileWidth)
@@ -165,10 +173,15 @@ func ReadDataTile(tile []byte, index uint64, into *Batch) error {
 		if at >= 2 {
 			tile[at-2], tile[at-1] = 0, 0
 			e.Leaf = tile[at-2 : at+n : at+n]
+			if chained { // then the byte before is one of a fingerprint, too
+				tile[at-3] = 0
+				e.hashed = tile[at-3 : at+n : at+n]
+			}
 		} else {
 			e.Leaf = append(make([]byte, 2, 2+n), tile[:n]...)
 		}
 		at = len(tile) - len(rest)
+		chained = len(e.Fingerprints) > 0
 	}
 	return nil
 }

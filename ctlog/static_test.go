@@ -253,9 +253,12 @@ func TestEntriesWithheldForLongAreAFault(t *testing.T) {
 func TestStatusTellsTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.RFC6962, 30_000)
+		slot := make(chan struct{}, 1)
 		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
 			if isEntries(r) {
+				slot <- struct{}{}
 				_ = sleep(r.Context(), 2560*time.Millisecond) // 256 entries at a time: 100 a second
+				<-slot
 			}
 			return false
 		}

@@ -294,12 +294,16 @@ func (t *Tailer) search(ctx context.Context, since time.Time, head Head) (start 
 
 // deliver hands entries over together with the cursor behind them, again and again until they are taken.
 func (t *Tailer) deliver(ctx context.Context, entries []Entry, cur Cursor, head Head) error {
+	return t.hand(ctx, &Delivery{Entries: entries, Cursor: cur, Head: head})
+}
+
+func (t *Tailer) hand(ctx context.Context, d *Delivery) error {
 	wait := backoff{first: firstWait, most: time.Minute}
 	for {
-		err := t.opts.Deliver(ctx, &Delivery{Entries: entries, Cursor: cur, Head: head})
+		err := t.opts.Deliver(ctx, d)
 		if err == nil {
-			t.cur = cur
-			t.moved(&cur)
+			t.cur = d.Cursor
+			t.moved(&d.Cursor)
 			return nil
 		}
 		if ctx.Err() != nil {

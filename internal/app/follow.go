@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +33,7 @@ type follower struct {
 	hook     func(string)
 	logger   *slog.Logger
 
-	scan     cert.Scan
+	sieve    *Sieve
 	size     uint64 // of the cursor last stored
 	verified ctlog.Head
 	started  atomic.Bool // a start was chosen and stored
@@ -44,14 +43,11 @@ type follower struct {
 
 // Deliver files what touches a watch, and moves the cursor, in one transaction. It keeps nothing of d.
 func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
-	st := f.stations()
+	st, hits := f.sieve.Sifted(d)
 	c := store.Commit{LogID: f.log.ID, LogName: f.log.Name(), Size: d.Cursor.Size, Rewind: d.Cursor.Size < f.size}
-	for i := range d.Entries {
+	for _, i := range hits {
 		e := &d.Entries[i]
-		if !f.touches(st, e) {
-			continue
-		}
-		filing, ok, err := f.file(ctx, st, e)
+		filing, ok, err := f.file(ctx, st, e) // also loads what Sift left out
 		if err != nil {
 			return err
 		}
@@ -77,20 +73,6 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	f.entries.Add(uint64(len(d.Entries)))
 	f.matches.Add(uint64(len(c.Filings)))
 	return nil
-}
-
-// touches reports whether an entry touches a watch. A defect of the reader must not end the daemon again and again on
-// one hostile certificate: the entry is then searched byte by byte, and the defect is logged.
-func (f *follower) touches(st *Stations, e *ctlog.Entry) (hit bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			f.logger.Error("a defect of ours in reading an entry; its bytes were searched", "log", f.log.Name(), "index", e.Index,
-				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			f.scan = cert.Scan{}
-			hit = st.Matcher.TouchesRaw(e.Cert)
-		}
-	}()
-	return st.Touches(&f.scan, e.Cert, e.Precert)
 }
 
 // file makes the filing of an entry that touches a watch. ok is false when the full reading finds that it does not.
@@ -144,7 +126,7 @@ func (f *follower) chain(ctx context.Context, e *ctlog.Entry) (precert []byte, c
 		cctx, cancel := context.WithTimeout(ctx, chainTime)
 		precert, chain, err = ctlog.Chain(cctx, f.client, e)
 		cancel()
-		if err == nil || len(e.Extra) > 0 { // what stands in the entry does not get better
+		if err == nil || f.log.Kind == loglist.RFC6962 { // what stands in the entry does not get better
 			break
 		}
 	}

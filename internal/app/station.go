@@ -74,12 +74,12 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 	}
 	s := &station{follower: follower{
 		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
-		size: cur.Size, verified: cur.Verified,
+		size: cur.Size, verified: cur.Verified, sieve: NewSieve(a.stations.Load, a.logger.With("log", l.Name())),
 	}}
 	s.started.Store(cur.Begun)
 	opts := &ctlog.TailOptions{
 		From: from, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
-		Deliver: s.Deliver, Fault: a.fault,
+		Deliver: s.Deliver, Sift: s.sieve.Sift, Fault: a.fault,
 	}
 	if a.opts.Seams.Tailer != nil {
 		s.tailer = a.opts.Seams.Tailer(client, cur, opts)
