@@ -27,9 +27,10 @@ var mayImport = map[string][]string{
 	"cert":               {},
 	"loglist":            {},
 	"ctlog":              {"loglist"},
+	"internal/lists":     {"loglist"},
 	"sct":                {"loglist"},
 	"internal/watch":     {"cert"},
-	"internal/config":    {"cert", "internal/watch"},
+	"internal/config":    {"cert", "internal/watch", "loglist"},
 	"internal/facts":     {"cert"},
 	"internal/facts/gen": {"internal/facts"},
 	"internal/policy":    {"cert", "internal/facts", "internal/watch"},
@@ -40,12 +41,12 @@ var mayImport = map[string][]string{
 	"internal/process":   {},
 	"internal/systemd":   {},
 	"internal/bundle":    {"ctlog"},
-	"internal/app":       {"cert", "ctlog", "internal/coverage", "internal/facts", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist"},
+	"internal/app":       {"cert", "ctlog", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist"},
 	"internal/lab":       {"internal/lab/"},
 	"internal/lab/":      {"internal/lab/"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
 	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/coverage", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
-		"internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
+		"internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 }
 
 // sources are the Go files of the main module by directory, without those of nested modules and of testdata.
