@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/facts":     {"cert"},
 	"internal/facts/gen": {"internal/facts"},
 	"internal/policy":    {"cert", "internal/facts", "internal/watch"},
+	"internal/audit":     {"sct"},
 	"internal/store":     {},
 	"internal/notify":    {"internal/store"},
 	"internal/coverage":  {},

@@ -156,6 +156,9 @@ func (s *Store) Decide(ctx context.Context, d Decision) (queued int, err error) 
 				return err
 			}
 		}
+		if err := addSCTs(ctx, tx, d.SCTs, now); err != nil {
+			return err
+		}
 		for _, row := range d.Outbox {
 			row.Issuance = d.ID
 			if row.ID == "" {

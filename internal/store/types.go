@@ -106,6 +106,8 @@ type Decision struct {
 	Reasons, Facts json.RawMessage
 	At             time.Time // zero: now
 	Outbox         []OutboxRow
+	// SCTs are queued as by [Store.QueueSCTs].
+	SCTs []SCT
 }
 
 // OutboxRow is one message for one receiver.
