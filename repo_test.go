@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"internal/app":       {"cert", "ctlog", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist"},
 	"internal/lab":       {"internal/lab/"},
 	"internal/lab/":      {"internal/lab/"},
+	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
 	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/coverage", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
 		"internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},

@@ -1,0 +1,70 @@
+package siege
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// schedulesEnv is how many random schedules are run: 500 is the full number.
+const schedulesEnv = "TOCSIN_SCHEDULES"
+
+func schedules(t *testing.T) int {
+	if text := os.Getenv(schedulesEnv); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("%s is %q, want a number", schedulesEnv, text)
+		}
+		return n
+	}
+	if testing.Short() {
+		return 5
+	}
+	return 30
+}
+
+func TestNothingIsLostAndNobodyFalselyAccusedUnderRandomSchedules(t *testing.T) {
+	stock, err := NewStock(12, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := 0, schedules(t)
+	if text := os.Getenv("TOCSIN_SEED"); text != "" { // one again
+		if n, err := strconv.Atoi(text); err == nil {
+			from, to = n, n+1
+		}
+	}
+	for seed := from; seed < to; seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			besiege(t, Options{Seed: uint64(seed), Stock: stock})
+		})
+	}
+}
+
+// besiege runs a siege in a bubble and judges it.
+func besiege(t *testing.T, o Options) (r *Report) {
+	t.Helper()
+	o.Dir = t.TempDir()
+	real := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var err error
+		if r, err = Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if wrong := r.Judge(); len(wrong) > 0 {
+			t.Errorf("seed %d:\n%s", o.Seed, strings.Join(wrong, "\n"))
+			for _, l := range r.Logs {
+				t.Logf("%s did %s", l.Listed.Description, l.Schedule)
+			}
+		}
+		t.Logf("healed within %v, %d accusations, %v in all", r.Healed, len(r.Accused), time.Since(start))
+	})
+	t.Logf("%v real", time.Since(real))
+	return r
+}
