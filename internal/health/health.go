@@ -124,7 +124,7 @@ func order(a, b Trouble) int {
 	return cmp.Or(cmp.Compare(rank(a.Code), rank(b.Code)), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Subject, b.Subject))
 }
 
-// Step takes the open troubles from one observation to the next. It returns them in the order of [Kinds], and what is to
+// Step takes the open troubles from one observation to the next; of several about the same, the last counts. It returns them in the order of [Kinds], and what is to
 // be told now. Open is not changed.
 func Step(open []Trouble, seen []Observation, now time.Time) (next []Trouble, events []Event) {
 	type key struct{ code, subject string }
@@ -156,10 +156,11 @@ func Step(open []Trouble, seen []Observation, now time.Time) (next []Trouble, ev
 		}
 		next = append(next, t)
 	}
-	for _, o := range seen {
-		if p := bad[key{o.Code, o.Subject}]; p != nil && !p.Unknown {
+	for i := range seen {
+		k := key{seen[i].Code, seen[i].Subject}
+		if o := bad[k]; o != nil && !o.Unknown {
 			next = append(next, Trouble{Code: o.Code, Subject: o.Subject, Group: o.Group, Args: o.Args, Since: now})
-			delete(bad, key{o.Code, o.Subject})
+			delete(bad, k)
 		}
 	}
 	slices.SortStableFunc(next, order)

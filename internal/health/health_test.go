@@ -194,7 +194,7 @@ func TestTheTableHolds(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	trouble := Trouble{Code: ReceiverDown, Subject: "{count}", Args: Args{"count": "3", "since": "noon"}}
-	if got, want := trouble.Text(), "{count} takes nothing: 3 messages wait, the oldest since noon"; got != want {
+	if got, want := trouble.Text(), "the receiver {count} does not take messages: 3 wait, the oldest since noon"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	unknown := Trouble{Code: "brand-new", Subject: "x"}

@@ -152,3 +152,70 @@ func (s *Store) SetTroubles(ctx context.Context, open []Trouble, say []OutboxRow
 	}
 	return err
 }
+
+// Alive writes down that the daemon is alive, and so finds out whether the file can be written.
+func (s *Store) Alive(ctx context.Context, now time.Time) error {
+	return s.write(ctx, "writing a sign of life", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO alive (one, at) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET at = ?1`, millis(now))
+		return err
+	})
+}
+
+// LastAlive is the last sign of life; zero for none.
+func (s *Store) LastAlive(ctx context.Context) (time.Time, error) {
+	var at sql.NullInt64
+	err := s.r.QueryRowContext(ctx, `SELECT max(at) FROM alive`).Scan(&at)
+	return fromMillis(at.Int64), s.wrap("reading the last sign of life", err)
+}
+
+// Waiting counts what is pending, by receiver; the other numbers of [OutboxCounts] stay zero. It reads what is pending
+// and nothing else.
+func (s *Store) Waiting(ctx context.Context) (map[string]OutboxCounts, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT receiver, count(*), sum(attempts > 0), min(created) FROM outbox INDEXED BY outbox_pending
+		WHERE state = 'pending' GROUP BY receiver`)
+	if err != nil {
+		return nil, s.wrap("reading the outbox", err)
+	}
+	defer rows.Close()
+	out := map[string]OutboxCounts{}
+	for rows.Next() {
+		var receiver string
+		var c OutboxCounts
+		var oldest int64
+		if err := rows.Scan(&receiver, &c.Pending, &c.Failing, &oldest); err != nil {
+			return nil, s.wrap("reading the outbox", err)
+		}
+		c.Oldest = fromMillis(oldest)
+		out[receiver] = c
+	}
+	return out, s.wrap("reading the outbox", rows.Err())
+}
+
+// Thaw makes due whatever waits for a time further than longest away: no delay is that long, so it was computed while
+// the clock was wrong.
+func (s *Store) Thaw(ctx context.Context, now time.Time, longest time.Duration) error {
+	woken := int64(0)
+	err := s.write(ctx, "waking what waits", func(tx *sql.Tx) error {
+		woken = 0
+		for _, q := range []string{
+			`UPDATE outbox SET next_attempt = ?1 WHERE state = 'pending' AND next_attempt > ?2`,
+			`UPDATE issuances SET decide_after = 0 WHERE state = 'undecided' AND ?1 > 0 AND decide_after > ?2`,
+		} {
+			res, err := tx.ExecContext(ctx, q, millis(now), millis(now.Add(longest)))
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			woken += n
+		}
+		return nil
+	})
+	if err == nil && woken > 0 {
+		s.announce(TopicOutbox)
+		s.announce(TopicFiled)
+	}
+	return err
+}

@@ -86,3 +86,61 @@ func TestATroubleThatCountsAsToldIsQueued(t *testing.T) {
 		t.Errorf("%v %v", err, got)
 	}
 }
+
+func TestNothingWaitsForAClockThatWasWrong(t *testing.T) {
+	s := open(t)
+	now := time.Now()
+	row := func(id string, next time.Time) OutboxRow {
+		return OutboxRow{ID: id, Receiver: "r", Kind: "trouble", NextAttempt: next}
+	}
+	if _, err := s.Enqueue(t.Context(), row("soon", now.Add(5*time.Minute)), row("tomorrow", now.Add(24*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	is := Issuance{ID: hash(7), Cert: []byte("c")}
+	mustCommit(t, s, Commit{LogID: hash(1), Cursor: []byte("{}"), Filings: []Filing{{Issuance: is}}})
+	if err := s.Postpone(t.Context(), is.ID, now.Add(24*time.Hour), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Thaw(t.Context(), now, 15*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	due, err := s.Due(t.Context(), "r", now.Add(time.Second), 10)
+	if err != nil || len(due) != 1 || due[0].ID != "tomorrow" {
+		t.Errorf("due: %+v %v", due, err)
+	}
+	if u, err := s.Undecided(t.Context(), 10); err != nil || len(u) != 1 {
+		t.Errorf("undecided: %v %v", u, err)
+	}
+}
+
+func TestSignsOfLifeAndWhatWaits(t *testing.T) {
+	s := open(t)
+	if at, err := s.LastAlive(t.Context()); err != nil || !at.IsZero() {
+		t.Errorf("%v %v", at, err)
+	}
+	now := time.UnixMilli(1764072000123).UTC()
+	for range 2 {
+		now = now.Add(time.Minute)
+		if err := s.Alive(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at, err := s.LastAlive(t.Context()); err != nil || at != now {
+		t.Errorf("%v %v", at, err)
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		if _, err := s.Enqueue(t.Context(), OutboxRow{ID: id, Receiver: "r", Kind: "trouble"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Failed(t.Context(), "1", nil, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delivered(t.Context(), "3"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Waiting(t.Context())
+	if w := got["r"]; err != nil || w.Pending != 2 || w.Failing != 1 || w.Oldest.IsZero() {
+		t.Errorf("%+v %v", got, err)
+	}
+}
