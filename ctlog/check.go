@@ -24,41 +24,68 @@ const proofAttempts = 3
 // that is reported already, and its entries are still worth reading.
 func (t *Tailer) check(ctx context.Context, head Head) (doubtful bool, err error) {
 	v := &t.cur.Verified
+	if head.Size >= v.Size {
+		t.settled(Rollback, "")
+	}
 	known, seen := t.checked[head.Size]
 	switch {
-	case seen && known.Root == head.Root:
-		return false, nil
-	case seen:
+	case seen && known.Root != head.Root:
 		return false, t.forked(&ForkError{Older: known, Newer: head, Computed: head.Root})
+	case head.Size < v.Size:
+		return false, t.checkOld(ctx, head, seen)
+	case seen:
+		return false, nil
 	case head.Size == v.Size:
 		if head.Root != v.Root {
 			return false, t.forked(&ForkError{Older: *v, Newer: head, Computed: head.Root})
 		}
 		return false, nil
-	case head.Size < v.Size:
-		return false, t.checkOld(ctx, head)
 	case head.Size <= t.cur.Size:
 		// Reading went past this size without a head to stop at: the next verified head decides.
-		if len(t.later) < maxLater {
-			t.later = append(t.later, head)
-		}
+		t.wait(head)
 		return false, nil
 	}
 	return t.checkGrown(ctx, head)
 }
 
-// checkOld checks a head of a smaller tree than the verified one (D03): from a front end that lags, or a forked log.
-func (t *Tailer) checkOld(ctx context.Context, head Head) error {
-	err := t.retry(ctx, func() error { return t.c.Consistent(ctx, head, t.cur.Verified) })
+// wait keeps a head until the next one is verified.
+func (t *Tailer) wait(head Head) {
+	if len(t.later) < maxLater {
+		t.later = append(t.later, head)
+	}
+}
+
+// checkOld checks a head of a smaller tree than the verified one (D03): from a front end that lags, or a forked log, or
+// one that lost entries. Proven says that it is known to be consistent.
+func (t *Tailer) checkOld(ctx context.Context, head Head, proven bool) (err error) {
+	v := t.cur.Verified
+	t.skewed(fmt.Sprintf("a front end gives a head of size %d, after one of size %d", head.Size, v.Size))
+	since, due := t.lasts(Rollback, "")
+	if !proven {
+		err = t.retry(ctx, func() error { return t.c.Consistent(ctx, head, v) })
+	}
 	var fork *ForkError
 	var unproven *unprovenError
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err == nil:
 		t.remember(head)
-		return nil
+		t.settled(Inconsistent, "")
 	case errors.As(err, &fork):
 		return t.forked(fork)
-	case errors.As(err, &unproven):
+	}
+	if shrank := v.Raw != nil && head.Timestamp > v.Timestamp; due && (err != nil || shrank) {
+		ev := t.about(head, v)
+		ev.From, ev.To, ev.Since = head.Size, v.Size, since
+		text := fmt.Sprintf("the log signed a head of size %d, but gives one of size %d for %v now", v.Size, head.Size, time.Since(since).Round(time.Minute))
+		if err != nil {
+			text += "; that the smaller tree is the beginning of the larger one cannot be shown: " + err.Error()
+			ev.Answer = disarm(err.Error())
+		}
+		return t.fault(Rollback, text, ev)
+	}
+	if errors.As(err, &unproven) {
 		return t.inconsistent(unproven)
 	}
 	return err
@@ -84,11 +111,13 @@ func (t *Tailer) checkGrown(ctx context.Context, head Head) (doubtful bool, err 
 	var fork *ForkError
 	var unproven *unprovenError
 	switch {
+	case err == nil:
+		t.settled(Inconsistent, "")
 	case errors.As(err, &fork):
 		return true, t.forked(fork)
 	case errors.As(err, &unproven):
-		_ = t.inconsistent(unproven) // told; the entries decide
-	case err != nil:
+		_ = t.inconsistent(unproven) // the entries decide
+	default:
 		t.log.Warn("no consistency proof to be had; the entries will show", "err", err)
 	}
 	return false, nil
@@ -109,46 +138,51 @@ func (t *Tailer) checkFinal(ctx context.Context) error {
 		return nil
 	case errors.As(err, &fork):
 		want := Hash(final.Root)
-		return t.fault(FalseFinal, fmt.Sprintf("the list gives the final head of size %d with root %s, but the log has %s there", final.Size, want, fork.Computed),
-			Evidence{Heads: []string{string(v.Raw)}, From: 0, To: final.Size, Want: &want, Got: &fork.Computed, Proof: fork.Proof})
+		ev := t.about(v)
+		ev.To, ev.Want, ev.Got, ev.Proof = final.Size, &want, &fork.Computed, fork.Proof
+		if final.Size == v.Size {
+			ev.Got = &v.Root
+		}
+		return t.fault(FalseFinal, fmt.Sprintf("the list gives the final head of size %d with root %s, but the log has %s there", final.Size, want, ev.Got), ev)
 	}
 	return err
 }
 
-// unread notes that entries could not be read. When the log goes on for long signing heads that it does not serve, or
-// serves a broken tile, that is a fault.
-func (t *Tailer) unread(target Head, err error) error {
-	at := t.cur.Size
-	if t.stuck.since.IsZero() || t.stuck.at != at {
-		t.stuck.at, t.stuck.since = at, time.Now()
-	}
-	ev := Evidence{Heads: []string{string(target.Raw)}, From: at, To: target.Size}
-	var tile *tileError
-	if errors.As(err, &tile) {
-		return errors.Join(t.fault(BadTile, fmt.Sprintf("the log serves a broken tile: %v", tile), ev), err)
-	}
-	var status *StatusError
-	answered := errors.Is(err, errEmpty) || errors.As(err, &status) && status.Code < 500 && status.Code != 429
-	if since := time.Since(t.stuck.since); answered && since >= max(minWithheld, t.g.MMD) {
-		return errors.Join(t.fault(Withheld, fmt.Sprintf("the log signed a head of size %d but does not serve entry %d, for %v now: %v",
-			target.Size, at, since.Round(time.Minute), err), ev), err)
+// checkKey notes heads that are not signed by the log's key. One may be a broken answer; when all are signed by another
+// key for long, the log has changed it, or somebody stands in the path.
+func (t *Tailer) checkKey(bad *HeadError) error {
+	ev := t.about()
+	ev.Heads, ev.Received = []string{string(bad.Raw)}, []time.Time{time.Now().UTC()}
+	since, due := t.lasts(KeyChange, "")
+	t.mu.Lock()
+	t.badAt = time.Now()
+	t.mu.Unlock()
+	err := t.fault(BadSignature, bad.Error(), ev)
+	if due {
+		ev.Since = since
+		err = t.fault(KeyChange, fmt.Sprintf("for %v now no head was signed by the log's key%s", time.Since(since).Round(time.Minute), otherKey(bad.Raw, t.g)), ev)
 	}
 	return err
 }
 
 func (t *Tailer) forked(f *ForkError) error {
-	ev := Evidence{From: f.Older.Size, To: f.Newer.Size, Want: &f.Older.Root, Got: &f.Computed, Proof: f.Proof}
-	for _, h := range []Head{f.Older, f.Newer} {
-		if h.Raw != nil {
-			ev.Heads = append(ev.Heads, string(h.Raw))
-		}
-	}
+	ev := t.about(f.Older, f.Newer)
+	ev.From, ev.To, ev.Want, ev.Got, ev.Proof = f.Older.Size, f.Newer.Size, &f.Older.Root, &f.Computed, f.Proof
 	return t.fault(Forked, f.Error(), ev)
 }
 
+// inconsistent notes a proof that proves nothing: a cached one as likely as a lying log, so it must last.
 func (t *Tailer) inconsistent(u *unprovenError) error {
-	return t.fault(Inconsistent, u.Error(), Evidence{Heads: []string{string(u.older.Raw), string(u.newer.Raw)},
-		From: u.older.Size, To: u.newer.Size, Want: &u.older.Root, Proof: u.proof})
+	since, due := t.lasts(Inconsistent, "")
+	if !due {
+		return u
+	}
+	ev := t.about(u.older, u.newer)
+	ev.From, ev.To, ev.Want, ev.Proof, ev.Since = u.older.Size, u.newer.Size, &u.older.Root, u.proof, since
+	if len(ev.Proof) > maxProofLen {
+		ev.Proof = ev.Proof[:maxProofLen]
+	}
+	return t.fault(Inconsistent, u.Error(), ev)
 }
 
 // faultError ends a round in which a fault stands between us and the log's head.
@@ -163,15 +197,16 @@ func (t *Tailer) fault(kind FaultKind, text string, ev Evidence) error {
 }
 
 func (t *Tailer) faultNote(kind FaultKind, text string, ev Evidence) {
-	ev.Key = t.g.Key
+	if !t.newFault(kind, &ev) {
+		return
+	}
+	f := Fault{Kind: kind, Log: Hash(t.g.ID), LogName: t.g.Name(), Text: disarm(text), At: time.Now().UTC()}
+	ev.Kind, ev.Text, ev.At = kind, f.Text, f.At
 	raw, err := json.Marshal(ev)
 	if err != nil { // cannot be: only strings, bytes and numbers
 		raw = nil
 	}
-	f := Fault{Kind: kind, Log: Hash(t.g.ID), LogName: t.g.Name(), Text: disarm(text), At: time.Now().UTC(), Evidence: raw}
-	if !t.newFault(kind, &ev) {
-		return
-	}
+	f.Evidence = raw
 	t.log.Error("log at fault", "kind", kind, "fault", f.Text)
 	if t.opts.Fault != nil {
 		t.opts.Fault(f)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Cursor is how far a log was read, in a form that can be stored (JSON, about 5 KB at most). The zero value is that of
-// a log never read. A Cursor must be stored in the same transaction as what was found in the entries before it.
+// Cursor is how far a log was read, in a form that can be stored (JSON, about 5 KB, with gaps 50 KB at most). The zero value is that of
+// a log never read. What older versions stored can be read. A Cursor must be stored in the same transaction as what was found in the entries before it.
 type Cursor struct {
 	// Begun is set once the start was chosen.
 	Begun bool `json:"begun,omitempty"`
@@ -22,6 +22,24 @@ type Cursor struct {
 	VerifiedHashes []Hash `json:"verified_hashes,omitempty"`
 	// Target is the head that is being read up to; entries between Verified and Size hang on its root.
 	Target Head `json:"target,omitzero"`
+	// Gaps are ranges before Size that the log did not serve, in order and apart: owed, and asked for again and again.
+	Gaps []Range `json:"gaps,omitempty"`
+}
+
+// Range is a range of entries that a log signed and did not serve. Its entries were not seen.
+type Range struct {
+	// From is inside, To outside.
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// Since is when the log was first found not to serve it.
+	Since time.Time `json:"since"`
+	// Unhashed is set when the log did not prove its tree beyond the range either. Then nothing beyond it counts as
+	// verified before it is served.
+	Unhashed bool `json:"unhashed,omitempty"`
+	// Before is the compact range of the tree before From, and Root the root at To, against which the entries are
+	// checked when they come. Without Before the log has hash tiles to check them against.
+	Before []Hash `json:"before,omitempty"`
+	Root   Hash   `json:"root,omitzero"`
 }
 
 // Start says where to begin with a log that was never read. The zero value is now.
@@ -36,7 +54,8 @@ type Start struct {
 
 // Delivery is what a [Tailer] hands over. It is valid until Deliver returns.
 type Delivery struct {
-	// Entries follow each other without a gap. There may be none: a cursor moved back, or only a head was verified.
+	// Entries follow each other without a gap. There may be none: a cursor moved back, a gap was left, or only a head
+	// was verified. Those of a gap that is served late lie before the position and leave it as it is.
 	Entries []Entry
 	// Hits and Mark are what Sift made of Entries.
 	Hits []int
@@ -64,6 +83,11 @@ type TailOptions struct {
 	Sift func(entries []Entry, hits []int) ([]int, any)
 	// Fault is told about each fault once; may be nil. It must not block for long.
 	Fault func(Fault)
+	// Condition is told when a condition of the log has become visible, and when that is over; may be nil. It must not
+	// block for long.
+	Condition func(Condition)
+	// Witnesses are those whose cosignatures on checkpoints are verified.
+	Witnesses []Witness
 	// Once makes Run return as soon as the head that was current at its start is verified, or cannot be.
 	Once bool
 	// Attempts is how often one request is tried before the tailer turns to the head again (in Once mode: gives up);
@@ -71,21 +95,6 @@ type TailOptions struct {
 	Attempts int
 	Logger   *slog.Logger // nil discards
 }
-
-// FaultKind names a kind of fault; stable, for JSON.
-type FaultKind = string
-
-// The kinds of faults.
-const (
-	BadSignature FaultKind = "bad-signature" // a head was not signed by the log's key
-	WrongRoot    FaultKind = "wrong-root"    // the entries do not hash to the signed root
-	Forked       FaultKind = "forked"        // two signed heads contradict each other
-	Inconsistent FaultKind = "inconsistent"  // the log gives no valid consistency proof between two heads
-	BadTile      FaultKind = "bad-tile"      // a full tile without 256 entries, again and again
-	Withheld     FaultKind = "withheld"      // a signed head whose entries are not served, for long
-	FalseTime    FaultKind = "false-time"    // an entry is later than the head that covers it
-	FalseFinal   FaultKind = "false-final"   // the list's final head of a read-only log contradicts the log
-)
 
 // Fault is something that a log did wrong, with evidence that stands without us.
 type Fault struct {
@@ -95,25 +104,8 @@ type Fault struct {
 	// Text is one sentence for people, bounded, free of control characters.
 	Text string    `json:"text"`
 	At   time.Time `json:"at"`
-	// Evidence holds heads as the log sent them, proofs and hashes; see the Evidence type.
+	// Evidence stands alone: the JSON of an [Evidence].
 	Evidence json.RawMessage `json:"evidence"`
-}
-
-// Evidence is the JSON in [Fault.Evidence].
-type Evidence struct {
-	// Heads are the heads concerned as the log sent them. Key is the log's public key.
-	Heads []string `json:"heads,omitempty"`
-	Key   []byte   `json:"key"`
-	// From and To are the range of entries concerned: From inside, To outside.
-	From uint64 `json:"from"`
-	To   uint64 `json:"to"`
-	// FirstBad is the range (inside, outside) in which the first wrong entry stands, as far as the log's own proofs
-	// tell.
-	FirstBad *[2]uint64 `json:"first_bad,omitempty"`
-	// Want is the root that was signed, Got the root that was computed.
-	Want  *Hash  `json:"want,omitempty"`
-	Got   *Hash  `json:"got,omitempty"`
-	Proof []Hash `json:"proof,omitempty"`
 }
 
 // Status is a snapshot of a [Tailer].
@@ -136,6 +128,12 @@ type Status struct {
 	LastError   string
 	LastErrorAt time.Time
 	Faults      int
+	// Conditions are those that have lasted for the patience of their kind.
+	Conditions []Condition
+	// Gaps are the ranges before Position that the log does not serve, without their hashes.
+	Gaps []Range
+	// Cosigned says which witnesses cosigned Head.
+	Cosigned Cosigned
 	// Note says something about the start that people should know, or is "".
 	Note string
 }

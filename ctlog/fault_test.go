@@ -68,7 +68,7 @@ func checkEvidence(t *testing.T, f *fakeLog, got Fault, heads int) (ev Evidence,
 }
 
 // D01: fewer entries than asked for, by a count that changes, sometimes cut at a multiple of 256; and none at all.
-func TestShortAnswersLoseNothing(t *testing.T) {
+func TestD01ShortAnswersLoseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.RFC6962, 5000)
 		calls := 0
@@ -127,7 +127,7 @@ func TestTheBatchSizeFollowsTheLog(t *testing.T) {
 }
 
 // D02: one front end lags behind the head that another signed.
-func TestSkewBetweenFrontEndsIsNoFault(t *testing.T) {
+func TestD02SkewBetweenFrontEndsIsNoFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.RFC6962, 100)
 		r := newReceiver(t, f)
@@ -161,7 +161,7 @@ func TestSkewBetweenFrontEndsIsNoFault(t *testing.T) {
 }
 
 // D08: above a rate that it does not tell, the log answers 429.
-func TestTheRateOfALogIsFound(t *testing.T) {
+func TestD08TheRateOfALogIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.RFC6962, 5*512)
 		var last time.Time
@@ -187,7 +187,7 @@ func TestTheRateOfALogIsFound(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
+func TestD08RetryAfterIsHonouredInBothForms(t *testing.T) {
 	for name, form := range map[string]func(time.Duration) string{
 		"seconds": func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) },
 		"date":    func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) },
@@ -226,7 +226,7 @@ func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
 }
 
 // D09: every way in which one range may fail; it stays owed until it is complete.
-func TestARangeStaysOwedUntilItIsComplete(t *testing.T) {
+func TestD09ARangeStaysOwedUntilItIsComplete(t *testing.T) {
 	forBoth(t, func(t *testing.T, kind loglist.Kind) {
 		f := newFakeLog(t, kind, 600)
 		honest := f.fork(600)

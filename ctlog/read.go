@@ -65,7 +65,7 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 		}
 		for part := l; part != nil; part = part.more {
 			if part.err != nil {
-				return t.unread(target, part.err)
+				return t.unread(ctx, target, part.err)
 			}
 			if err := t.take(ctx, part, target, doubtful); err != nil {
 				return err
@@ -94,6 +94,8 @@ func (t *Tailer) glance(ctx context.Context, target Head) {
 		return // the next round asks in earnest
 	}
 	t.sawHead(head)
+	t.checkFresh(head)
+	t.tellConditions()
 	if head.Size != target.Size || head.Root != target.Root {
 		t.later = append(t.later, head)
 	}
@@ -191,6 +193,9 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 		t.count(p.to - p.from)
 		if cur.Size == target.Size {
 			if root != target.Root {
+				if t.unhashed() {
+					return nil // as it must be until the gap is served
+				}
 				return t.wrongRoot(ctx, target, root, doubtful)
 			}
 			if err := t.reached(ctx, target); err != nil {
@@ -204,10 +209,10 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 // reached settles what waited for a verified head.
 func (t *Tailer) reached(ctx context.Context, target Head) (err error) {
 	t.remember(target)
+	t.settled(Inconsistent, "")
 	t.trail = nil
 	if t.latest > target.Timestamp {
-		t.faultNote(FalseTime, fmt.Sprintf("entry %d is %d ms later than the head of size %d that covers it", t.latestAt, t.latest-target.Timestamp, target.Size),
-			Evidence{Heads: []string{string(target.Raw)}, From: t.latestAt, To: t.latestAt + 1})
+		t.falseTime(ctx, target)
 	}
 	t.latest = 0
 	later := t.later
@@ -232,56 +237,4 @@ func (t *Tailer) passed(size uint64, root Hash) {
 		t.trail = t.trail[:maxTrail/2]
 	}
 	t.trail = append(t.trail, Head{Size: size, Root: root})
-}
-
-// firstBad narrows down which entries are not those of the target's tree (D04): the log itself proves up to which size
-// what we read is a prefix of it. Without proofs it is all the range.
-func (t *Tailer) firstBad(ctx context.Context, target Head) (from, to uint64) {
-	trail := append([]Head{t.cur.Verified}, t.trail...)
-	good, bad := 0, len(trail)-1 // trail[bad] is the position at the target's size
-	for bad-good > 1 {
-		mid := good + (bad-good)/2
-		err := t.c.Consistent(ctx, trail[mid], target)
-		var fork *ForkError
-		var unproven *unprovenError
-		switch {
-		case err == nil:
-			good = mid
-		case errors.As(err, &fork) || errors.As(err, &unproven):
-			bad = mid
-		default:
-			return t.cur.Verified.Size, target.Size
-		}
-	}
-	return trail[good].Size, trail[bad].Size
-}
-
-// wrongRoot reports that the entries are not those that the head signs, and goes back to the verified position: the
-// entries may have been damaged on the way.
-func (t *Tailer) wrongRoot(ctx context.Context, target Head, root Hash, doubtful bool) error {
-	verified := t.cur.Verified
-	var fork *ForkError
-	err := error(nil)
-	if !doubtful {
-		if verified.Size > 0 {
-			errors.As(t.c.Consistent(ctx, verified, target), &fork)
-		}
-		if fork != nil {
-			err = t.forked(fork)
-		} else {
-			from, to := t.firstBad(ctx, target)
-			err = t.fault(WrongRoot, fmt.Sprintf("the entries from %d to %d hash to the root %s, but the head of size %d signs %s; the first wrong entry is one from %d to %d",
-				verified.Size, target.Size-1, root, target.Size, target.Root, from, to-1),
-				Evidence{Heads: []string{string(target.Raw)}, From: verified.Size, To: target.Size, FirstBad: &[2]uint64{from, to}, Want: &target.Root, Got: &root})
-		}
-	} else {
-		err = &faultError{fmt.Sprintf("the entries do not hash to the root of the head of size %d", target.Size)}
-	}
-	if rerr := t.rewindTree(); rerr != nil {
-		return rerr
-	}
-	if derr := t.deliver(ctx, nil, t.cur, target); derr != nil {
-		return derr
-	}
-	return err
 }

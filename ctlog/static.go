@@ -1,6 +1,7 @@
 package ctlog
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -61,9 +62,10 @@ func (c *staticClient) Head(ctx context.Context) (Head, error) {
 	return head, nil
 }
 
-// errTile is a tile that does not hold what its name says (D16).
+// tileError is a tile that does not hold what its name says (D16).
 type tileError struct {
 	path string
+	body []byte // as it came
 	err  error
 }
 
@@ -87,11 +89,15 @@ func (c *staticClient) tile(ctx context.Context, level int, index uint64, width,
 		if err != nil {
 			return nil, fmt.Errorf("reading tile: %w", err)
 		}
+		var body []byte
+		if attempt > 0 { // valid may write into b
+			body = bytes.Clone(b)
+		}
 		if err = valid(b, full); err == nil {
 			return b, nil
 		}
 		if attempt > 0 {
-			return nil, fmt.Errorf("reading tile: %w", &tileError{path, err})
+			return nil, fmt.Errorf("reading tile: %w", &tileError{path, body, err})
 		}
 		buf = b
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // D13: the log deleted the partial tiles that the head in hand names.
-func TestAPartialTileThatIsGoneIsTakenFromTheFullOne(t *testing.T) {
+func TestD13APartialTileThatIsGoneIsTakenFromTheFullOne(t *testing.T) {
 	f := newFakeLog(t, loglist.Static, 600)
 	c := f.client(t)
 	head, err := c.Head(t.Context())
@@ -61,7 +61,7 @@ func shorten(f *fakeLog, path string, while func() bool, noCache *int) {
 }
 
 // D16: the full tile's URL answers early, with 24 of 256 entries.
-func TestAShortFullTileIsRefused(t *testing.T) {
+func TestD16AShortFullTileIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.Static, 600)
 		heal, noCache := time.Now().Add(20*time.Minute), 0
@@ -84,7 +84,7 @@ func TestAShortFullTileIsRefused(t *testing.T) {
 	})
 }
 
-func TestAShortFullHashTileIsRefused(t *testing.T) {
+func TestD16AShortFullHashTileIsRefused(t *testing.T) {
 	f := newFakeLog(t, loglist.Static, 600)
 	c := f.client(t)
 	head, err := c.Head(t.Context())
@@ -163,7 +163,7 @@ func TestTilePaths(t *testing.T) {
 }
 
 // D05: an entry is later than the head that covers it.
-func TestAHeadOlderThanItsEntriesIsTold(t *testing.T) {
+func TestD05AHeadOlderThanItsEntriesIsTold(t *testing.T) {
 	forBoth(t, func(t *testing.T, kind loglist.Kind) {
 		f := newFakeLog(t, kind, 300)
 		f.sign = func(h *Head) { h.Timestamp = baseTime + 299_000 - 161 }
@@ -219,35 +219,6 @@ func TestAReadOnlyLogIsReadToItsProvenFinalHead(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestEntriesWithheldForLongAreAFault(t *testing.T) {
-	forBoth(t, func(t *testing.T, kind loglist.Kind) {
-		f := newFakeLog(t, kind, 1000)
-		f.log.MMD = 2 * time.Hour
-		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
-			if isEntries(r) && (strings.HasSuffix(r.URL.Path, "002") || strings.HasPrefix(r.URL.RawQuery, "start=512&")) {
-				http.NotFound(w, r)
-				return true
-			}
-			return false
-		}
-		r := newReceiver(t, f)
-		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
-		defer stop()
-		pass(110 * time.Minute)
-		if k := r.kinds(); k != nil {
-			t.Errorf("blamed too early: %v", k)
-		}
-		pass(20 * time.Minute)
-		if d := cmp.Diff([]string{Withheld}, r.kinds()); d != "" {
-			t.Fatal(d)
-		}
-		if ev, _ := checkEvidence(t, f, r.faults[0], 1); ev.From != 512 || tail.Status().State != "faulty" {
-			t.Errorf("%+v, %s", ev, tail.Status().State)
-		}
-		r.exactly(0, 512)
-	})
 }
 
 func TestStatusTellsTheBacklog(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/tocsin-ct/tocsin/loglist"
 )
 
 // Bounds and windows of what a status is computed from.
@@ -17,6 +19,8 @@ const (
 
 // tailerStatus is the part of a tailer that others may look at while it runs.
 type tailerStatus struct {
+	log *loglist.Log
+
 	mu       sync.Mutex
 	s        Status
 	failures int
@@ -26,11 +30,17 @@ type tailerStatus struct {
 	read     window
 	growth   window
 	faults   map[string]bool
+
+	conditions map[FaultKind]*lasting
+	newest     uint64    // the latest timestamp of a head
+	badAt      time.Time // when a head was not signed by the log's key
+	witnesses  []Witness
 }
 
-func (t *tailerStatus) init(c *Cursor) {
-	t.faults = map[string]bool{}
-	t.s = Status{Start: c.Start, Position: c.Size, Verified: c.Verified.Size}
+func (t *tailerStatus) init(log *loglist.Log, c *Cursor, witnesses []Witness) {
+	t.log, t.witnesses, t.faults = log, witnesses, map[string]bool{}
+	t.newest = max(c.Verified.Timestamp, c.Target.Timestamp)
+	t.s = Status{Start: c.Start, Position: c.Size, Verified: c.Verified.Size, Gaps: outlines(c.Gaps)}
 	t.read.span, t.growth.span = rateWindow, growthWindow
 }
 
@@ -40,6 +50,10 @@ func (t *tailerStatus) Status() Status {
 	defer t.mu.Unlock()
 	s := t.s
 	now := time.Now()
+	s.Conditions = t.holding(now)
+	if len(t.witnesses) > 0 || s.Head.Raw != nil && t.log.Kind == loglist.Static {
+		s.Cosigned = Cosignatures(s.Head.Raw, t.witnesses)
+	}
 	s.Rate, s.Growth = t.read.rate(now, t.total), t.growth.rate(s.Head.Received, s.Head.Size)
 	backlog := uint64(0)
 	if s.Head.Size > s.Position {
@@ -75,12 +89,21 @@ func (t *tailerStatus) failed(err error) {
 	defer t.mu.Unlock()
 	t.failures++
 	t.s.LastError, t.s.LastErrorAt = disarm(err.Error()), time.Now()
+	t.classify(err)
+}
+
+// failedHead notes a log that does not know its head.
+func (t *tailerStatus) failedHead(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.occurs(Unreachable, time.Time{}, err.Error())
 }
 
 func (t *tailerStatus) succeeded() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failures = 0
+	t.over(Unreachable)
 	t.s.LastError = ""
 }
 
@@ -97,7 +120,10 @@ func (t *tailerStatus) ended(err error) {
 func (t *tailerStatus) sawHead(h Head) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.faults, fmt.Sprint(BadSignature, 0)) // the next one is a new one
+	if time.Since(t.badAt) > time.Hour { // the next one is a new one; good and bad ones in turn are told once
+		delete(t.faults, fmt.Sprint(BadSignature, 0))
+		delete(t.faults, fmt.Sprint(KeyChange, 0))
+	}
 	if h.Size >= t.s.Head.Size {
 		t.s.Head = h
 		t.growth.add(h.Received, h.Size)
@@ -110,7 +136,16 @@ func (t *tailerStatus) moved(c *Cursor) {
 	if c.Verified.Size != t.s.Verified || t.s.VerifiedAt.IsZero() {
 		t.s.VerifiedAt = time.Now()
 	}
-	t.s.Start, t.s.Position, t.s.Verified = c.Start, c.Size, c.Verified.Size
+	t.s.Start, t.s.Position, t.s.Verified, t.s.Gaps = c.Start, c.Size, c.Verified.Size, outlines(c.Gaps)
+}
+
+// outlines are the gaps without their hashes.
+func outlines(gaps []Range) (out []Range) {
+	for _, g := range gaps {
+		g.Before, g.Root = nil, Hash{}
+		out = append(out, g)
+	}
+	return out
 }
 
 func (t *tailerStatus) count(entries int) {
@@ -144,8 +179,13 @@ func (t *tailerStatus) newFault(kind FaultKind, ev *Evidence) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := fmt.Sprint(kind, ev.From)
-	if kind == Forked {
+	switch kind {
+	case Forked:
 		key = fmt.Sprint(kind, ev.From, ev.Want)
+	case Rollback: // that goes on
+		key = fmt.Sprint(kind, ev.To)
+	case Inconsistent:
+		key = fmt.Sprint(kind)
 	}
 	if t.faults[key] {
 		return false

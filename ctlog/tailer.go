@@ -19,7 +19,6 @@ const (
 	closedPoll      = time.Hour   // how often a log is asked that was read to its final head
 	firstWait       = time.Second // between rounds that failed
 	maxWait         = 5 * time.Minute
-	minWithheld     = time.Hour      // how long entries must be missing before the log is blamed; at least its MMD
 	unknownMMD      = 24 * time.Hour // the merge delay assumed where the list gives none
 )
 
@@ -44,13 +43,18 @@ type Tailer struct {
 		at    uint64 // the position that cannot be read, and since when
 		since time.Time
 	}
+	doubts  map[string]*doubt // what would accuse the log, if it lasts; bounded
+	known   []Range           // gaps met before the tree was rewound
+	nextGap time.Time         // when gaps are asked for again
+	gapWait backoff
 
 	tailerStatus
 }
 
 // NewTailer returns a tailer that goes on from the cursor. Opts must have Deliver.
 func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
-	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}}
+	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*doubt{},
+		gapWait: backoff{first: firstGapRetry, most: mostGapRetry}}
 	if t.opts.Poll <= 0 {
 		t.opts.Poll = defaultPoll
 	}
@@ -61,7 +65,7 @@ func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.log = t.log.With("log", t.g.Name())
-	t.tailerStatus.init(&cur)
+	t.tailerStatus.init(t.g, &cur, opts.Witnesses)
 	return t
 }
 
@@ -75,6 +79,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 	wait := backoff{first: firstWait, most: maxWait}
 	for {
 		err := t.round(ctx)
+		t.tellConditions()
 		var undelivered *deliveryError
 		switch {
 		case ctx.Err() != nil:
@@ -131,6 +136,15 @@ func (t *Tailer) rewindTree() (err error) {
 	c := &t.cur
 	c.Size, c.Hashes, c.Target = c.Verified.Size, c.VerifiedHashes, Head{}
 	t.latest, t.trail = 0, nil
+	var kept []Range
+	for _, g := range c.Gaps {
+		if g.From >= c.Size { // will be met again
+			t.known = append(t.known[max(0, len(t.known)-maxGaps):], g)
+		} else {
+			kept = append(kept, g)
+		}
+	}
+	c.Gaps = kept
 	t.tree, err = newRange(c.Size, c.Hashes)
 	return err
 }
@@ -142,6 +156,8 @@ func (t *Tailer) round(ctx context.Context) error {
 		return err
 	}
 	t.sawHead(head)
+	t.settled(KeyChange, "")
+	t.checkFresh(head)
 	t.nextGlance = time.Now().Add(max(glanceEvery, t.opts.Poll))
 	if !t.cur.Begun {
 		if err := t.begin(ctx, head); err != nil {
@@ -155,19 +171,45 @@ func (t *Tailer) round(ctx context.Context) error {
 	// What was begun before a restart comes first: that head was signed, too. A contradiction elsewhere is no reason
 	// not to read what there is.
 	if old := t.cur.Target; old.Size > t.cur.Size {
-		if err := t.read(ctx, old, false); err != nil {
+		err := t.readTo(ctx, old, false)
+		switch {
+		case err != nil && notThere(err) && head.Size > old.Size:
+			t.wait(old) // a log serves its end only in the shape of its newest tree
+		case err != nil:
 			return errors.Join(checkErr, err)
 		}
 	}
 	if head.Size > t.cur.Size {
-		if err := t.read(ctx, head, doubtful); err != nil {
+		if err := t.readTo(ctx, head, doubtful); err != nil {
 			return errors.Join(checkErr, err)
 		}
 	}
 	if checkErr != nil {
 		return checkErr
 	}
-	return t.checkFinal(ctx)
+	if head.Size >= t.cur.Verified.Size {
+		t.aligned()
+	}
+	if err := t.askForGaps(ctx, head); err != nil {
+		return err
+	}
+	if err := t.checkFinal(ctx); err != nil {
+		return err
+	}
+	if t.opts.Once {
+		return t.owed()
+	}
+	return nil
+}
+
+// readTo reads to the target, also where it has to go on behind a gap.
+func (t *Tailer) readTo(ctx context.Context, target Head, doubtful bool) error {
+	for t.cur.Size < target.Size {
+		if err := t.read(ctx, target, doubtful); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // head fetches the current head, with retries.
@@ -179,7 +221,10 @@ func (t *Tailer) head(ctx context.Context) (head Head, err error) {
 	var bad *HeadError
 	var noHead *notHeadError
 	if errors.As(err, &bad) && !errors.As(err, &noHead) {
-		return head, t.fault(BadSignature, bad.Error(), Evidence{Heads: []string{string(bad.Raw)}})
+		return head, t.checkKey(bad)
+	}
+	if err != nil && notThere(err) {
+		t.failedHead(err)
 	}
 	return head, err
 }

@@ -133,7 +133,7 @@ func TestAStartByDateLeavesNoLaterEntryBehind(t *testing.T) {
 }
 
 // D07: a log that begins empty; a proof from size 0 cannot be had and is not asked for.
-func TestAnEmptyLogThatGrows(t *testing.T) {
+func TestD07AnEmptyLogThatGrows(t *testing.T) {
 	forBoth(t, func(t *testing.T, kind loglist.Kind) {
 		f := newFakeLog(t, kind, 0)
 		r := newReceiver(t, f)
@@ -159,7 +159,7 @@ func TestAnEmptyLogThatGrows(t *testing.T) {
 }
 
 // D14: no data is asked for when the log has not grown.
-func TestALogThatStaysAsItIsIsAskedForItsHeadAlone(t *testing.T) {
+func TestD14ALogThatStaysAsItIsIsAskedForItsHeadAlone(t *testing.T) {
 	forBoth(t, func(t *testing.T, kind loglist.Kind) {
 		f := newFakeLog(t, kind, 44)
 		r := newReceiver(t, f)

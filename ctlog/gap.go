@@ -1,0 +1,406 @@
+package ctlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/transparency-dev/merkle/compact"
+)
+
+// Bounds of gaps.
+const (
+	maxGaps       = 24      // more stay where they are: reading waits before the next
+	maxProbe      = 1 << 20 // entries behind which no served one is looked for
+	gapRequests   = 16      // for one gap, each time that gaps are asked for again
+	firstGapRetry = time.Minute
+	mostGapRetry  = 6 * time.Hour
+)
+
+// unread notes that entries could not be read. When the log goes on for long signing heads that it does not serve, or
+// serves a broken tile, that is a fault, and reading goes on behind what is missing. It returns nil when it does.
+func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	at := t.cur.Size
+	if t.stuck.since.IsZero() || t.stuck.at != at {
+		t.stuck.at, t.stuck.since = at, time.Now()
+		for _, g := range t.known { // missed before the tree was rewound
+			if g.From <= at && at < g.To {
+				t.stuck.since = g.Since
+			}
+		}
+	}
+	since := time.Since(t.stuck.since)
+	absent := notThere(err)
+	if absent {
+		t.skewed(fmt.Sprintf("the log signed a head of size %d and does not serve entry %d: %v", target.Size, at, err))
+	}
+	ev := t.about(target)
+	ev.From, ev.To, ev.Since, ev.Answer = at, target.Size, t.stuck.since.UTC(), disarm(err.Error())
+	var tile *tileError
+	if errors.As(err, &tile) && since >= mustKind(BadTile).Patience(t.g.MMD) {
+		ev := ev
+		ev.Tile, ev.TileSize, ev.TileBytes = tile.path, len(tile.body), tile.body[:min(len(tile.body), maxTileBytes)]
+		err = errors.Join(t.fault(BadTile, fmt.Sprintf("the log serves a broken tile: %v", tile), ev), err)
+	}
+	patience := mustKind(Withheld).Patience(t.g.MMD)
+	if !absent {
+		patience = max(patience, longUnserved)
+	} else if len(t.cur.Gaps) > 0 && time.Since(target.Received) >= patience && !t.opts.Once {
+		patience = 0 // the log is known for it, and had its time
+	}
+	if since < patience || tooMany(err) {
+		return err
+	}
+	end, perr := t.extent(ctx, at, target.Size)
+	if perr != nil {
+		return errors.Join(err, perr)
+	}
+	ev.To = end
+	what := fmt.Sprintf("the entries %d to %d", at, end-1)
+	if s, ok := t.c.(spanner); ok && end == s.Span(at, target.Size) {
+		what = TilePath(DataTile, at/TileWidth, int(end-at/TileWidth*TileWidth)) + ", " + what
+		ev.Tile = TilePath(DataTile, at/TileWidth, int(end-at/TileWidth*TileWidth))
+	}
+	fault := t.fault(Withheld, fmt.Sprintf("the log signed a head of size %d but does not serve %s, for %v now: %v", target.Size, what, since.Round(time.Minute), err), ev)
+	if end >= target.Size || len(t.cur.Gaps) >= maxGaps {
+		return errors.Join(fault, err) // there is nothing behind it to go on with
+	}
+	if err := t.skip(ctx, Range{From: at, To: end, Since: t.stuck.since.UTC()}, target); err != nil {
+		return errors.Join(fault, err)
+	}
+	return nil
+}
+
+// extent finds where the log serves entries again behind one that it does not serve; size when nowhere. In a static log
+// that is the end of the tile. Elsewhere it looks further and further ahead, then between: one range is sought.
+func (t *Tailer) extent(ctx context.Context, at, size uint64) (end uint64, err error) {
+	if s, ok := t.c.(spanner); ok {
+		return s.Span(at, size), nil
+	}
+	var b Batch
+	served := func(i uint64) (bool, error) {
+		err := t.c.Entries(ctx, i, size, &b)
+		if err != nil && (tooMany(err) || ctx.Err() != nil) {
+			return false, err
+		}
+		return err == nil, nil
+	}
+	missing, found := at, size
+	for step := uint64(1); step <= maxProbe && at+step < size; step *= 2 {
+		ok, err := served(at + step)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			found = at + step
+			break
+		}
+		missing = at + step
+	}
+	if found == size {
+		return size, nil
+	}
+	for found-missing > 1 {
+		mid := missing + (found-missing)/2
+		ok, err := served(mid)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			found = mid
+		} else {
+			missing = mid
+		}
+	}
+	return found, nil
+}
+
+// leafHashes is a client that gives leaf hashes without the entries: proven under the head.
+type leafHashes interface {
+	leafHashes(ctx context.Context, from, to uint64, head Head) ([][32]byte, error)
+}
+
+// skip goes on behind a gap, which stays owed. What the entries in it hash to is known from the log's hash tiles, or
+// the tree behind it from its proofs, so that all else still verifies. Where neither can be had nothing behind the gap
+// counts as verified until the gap is served.
+func (t *Tailer) skip(ctx context.Context, gap Range, target Head) error {
+	root := rangeRoot(t.tree)
+	tree, err := t.beyond(ctx, &gap, target)
+	var fork *ForkError
+	switch {
+	case errors.As(err, &fork):
+		return t.wrongRoot(ctx, target, root, false)
+	case ctx.Err() != nil, tooMany(err):
+		return err
+	case err != nil:
+		t.log.Warn("the tree behind a gap is not known", "from", gap.From, "to", gap.To, "err", err)
+		gap.Unhashed, gap.Before, gap.Root = true, nil, Hash{}
+		if tree, err = newRange(gap.To, make([]Hash, bits.OnesCount64(gap.To))); err != nil {
+			return err
+		}
+	}
+	t.tree = tree
+	cur := t.cur
+	cur.Size, cur.Hashes, cur.Target = t.tree.End(), rangeHashes(t.tree), target
+	cur.Gaps = withGap(cur.Gaps, gap)
+	t.log.Warn("going on behind a gap", "from", gap.From, "to", gap.To, "unhashed", gap.Unhashed)
+	if gap.Unhashed {
+		t.trail = nil
+	} else {
+		t.passed(cur.Size, rangeRoot(t.tree))
+	}
+	return t.deliver(ctx, nil, cur, target)
+}
+
+// beyond makes the tree behind a gap.
+func (t *Tailer) beyond(ctx context.Context, gap *Range, target Head) (tree *compact.Range, err error) {
+	if t.unhashed() {
+		return nil, errors.New("there is an unhashed gap before it")
+	}
+	before := rangeHashes(t.tree)
+	if c, ok := t.c.(leafHashes); ok {
+		var hashes [][32]byte
+		err := t.tries(ctx, proofAttempts, func() (err error) {
+			hashes, err = c.leafHashes(ctx, gap.From, gap.To, target)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if tree, err = newRange(gap.From, before); err != nil {
+			return nil, err
+		}
+		for i := range hashes {
+			if err := tree.Append(hashes[i][:], nil); err != nil {
+				return nil, err
+			}
+		}
+		return tree, nil
+	}
+	var edge []Hash
+	err = t.tries(ctx, proofAttempts, func() (err error) {
+		if gap.From > 0 {
+			if err := t.c.Consistent(ctx, Head{Size: gap.From, Root: rangeRoot(t.tree)}, target); err != nil {
+				return err
+			}
+		}
+		edge, err = t.c.Edge(ctx, gap.To, target)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if tree, err = newRange(gap.To, edge); err != nil {
+		return nil, err
+	}
+	gap.Before, gap.Root = before, rangeRoot(tree)
+	return tree, nil
+}
+
+// withGap adds a gap behind the others and joins it with one that ends where it begins.
+func withGap(gaps []Range, gap Range) []Range {
+	gaps = slices.Clone(gaps)
+	if n := len(gaps); n > 0 && gaps[n-1].To == gap.From && gaps[n-1].Unhashed == gap.Unhashed {
+		gaps[n-1].To, gaps[n-1].Root = gap.To, gap.Root
+		return gaps
+	}
+	return append(gaps, gap)
+}
+
+// unhashed reports whether there is a gap behind which nothing can be verified.
+func (t *Tailer) unhashed() bool {
+	return slices.ContainsFunc(t.cur.Gaps, func(g Range) bool { return g.Unhashed })
+}
+
+// owedError says in Once mode that the head is verified, but not all its entries were seen.
+type owedError struct {
+	gaps    []Range
+	entries uint64
+}
+
+func (e *owedError) Error() string {
+	return fmt.Sprintf("the log does not serve %d entries that it signed, the first of them %d", e.entries, e.gaps[0].From)
+}
+
+func (t *Tailer) owed() error {
+	if len(t.cur.Gaps) == 0 {
+		return nil
+	}
+	e := &owedError{gaps: t.cur.Gaps}
+	for _, g := range t.cur.Gaps {
+		e.entries += g.To - g.From
+	}
+	return e
+}
+
+// askForGaps asks again for what is owed, when it is time. Failures are no news.
+func (t *Tailer) askForGaps(ctx context.Context, head Head) error {
+	if len(t.cur.Gaps) == 0 || time.Now().Before(t.nextGap) {
+		return nil
+	}
+	before := t.owed().Error()
+	for _, gap := range slices.Clone(t.cur.Gaps) {
+		if gap.To > head.Size {
+			continue
+		}
+		fill := t.fillInSequence
+		if _, ok := t.c.(spanner); ok {
+			fill = t.fillTiles
+		}
+		if err := fill(ctx, gap, head); err != nil {
+			return err
+		}
+	}
+	if err := t.owed(); err == nil || err.Error() != before {
+		t.gapWait.reset()
+	}
+	t.nextGap = time.Now().Add(t.gapWait.next())
+	return nil
+}
+
+// fillTiles asks for the tiles of a gap, each by itself. An error is one that ends the round.
+func (t *Tailer) fillTiles(ctx context.Context, gap Range, head Head) error {
+	spans := t.c.(spanner)
+	var b Batch
+	for next, n := gap.From, 0; next < gap.To && n < gapRequests; n++ {
+		from, to := next, min(spans.Span(next, head.Size), gap.To)
+		next = to
+		err := t.c.Entries(ctx, from, head.Size, &b)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case tooMany(err):
+			return nil
+		case err != nil:
+			continue
+		}
+		entries := b.Entries[:to-from]
+		cur := t.cur
+		if gap.Unhashed || t.asSigned(ctx, entries, head) {
+			cur.Gaps = without(cur.Gaps, from, to)
+		}
+		if err := t.closeGap(ctx, entries, cur, head); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asSigned checks entries that came late against the hash tiles, and accuses the log where they differ.
+func (t *Tailer) asSigned(ctx context.Context, entries []Entry, head Head) bool {
+	c, ok := t.c.(leafHashes)
+	if !ok {
+		return false
+	}
+	first := entries[0].Index
+	hashes, err := c.leafHashes(ctx, first, first+uint64(len(entries)), head)
+	if err != nil {
+		return false
+	}
+	for i := range entries {
+		if entries[i].Hash() != hashes[i] {
+			w := &wrongEntry{index: entries[i].Index, leaf: slices.Clone(entries[i].Leaf)}
+			if w.hash, w.path, err = t.c.(prover).leafAt(ctx, w.index, head); err == nil {
+				_ = t.wrongEntry(head, first, first+uint64(len(entries)), nil, w)
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// fillInSequence reads a gap from its beginning as far as it is served. Where the tree before it is known the entries
+// must lead to the known tree behind it.
+func (t *Tailer) fillInSequence(ctx context.Context, gap Range, head Head) error {
+	tree, err := newRange(gap.From, gap.Before)
+	if err != nil && !gap.Unhashed {
+		return err
+	}
+	var b Batch
+	for now, n := gap, 0; now.From < gap.To && n < gapRequests; n++ {
+		err := t.c.Entries(ctx, now.From, head.Size, &b)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return nil
+		}
+		entries := b.Entries[:min(uint64(len(b.Entries)), gap.To-now.From, maxDelivery)]
+		now.From += uint64(len(entries))
+		cur := t.cur
+		cur.Gaps = without(cur.Gaps, gap.From, gap.To)
+		if !gap.Unhashed {
+			for i := range entries {
+				hash := entries[i].Hash()
+				if err := tree.Append(hash[:], nil); err != nil {
+					return err
+				}
+			}
+			now.Before = rangeHashes(tree)
+			if root := rangeRoot(tree); now.From == gap.To && root != gap.Root {
+				_ = t.wrongRootIn(ctx, head, gap.From, gap.To, root)
+				now = gap // all of it is owed again
+			}
+		}
+		if now.From < now.To {
+			cur.Gaps = insertGap(cur.Gaps, now)
+		}
+		if err := t.closeGap(ctx, entries, cur, head); err != nil || now.From == gap.From {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeGap delivers entries that came late. When the last gap that hid the tree is closed, all behind the verified head
+// is read again, so that it verifies.
+func (t *Tailer) closeGap(ctx context.Context, entries []Entry, cur Cursor, head Head) error {
+	hidden := t.unhashed()
+	if err := t.deliver(ctx, entries, cur, head); err != nil {
+		return err
+	}
+	t.count(len(entries))
+	if hidden && !t.unhashed() {
+		if err := t.rewindTree(); err != nil {
+			return err
+		}
+		return t.deliver(ctx, nil, t.cur, head)
+	}
+	return nil
+}
+
+// without cuts a range out of the gaps.
+func without(gaps []Range, from, to uint64) (out []Range) {
+	for _, g := range gaps {
+		if to <= g.From || g.To <= from {
+			out = append(out, g)
+			continue
+		}
+		if g.From < from {
+			left := g
+			left.To, left.Root = from, Hash{}
+			out = append(out, left)
+		}
+		if to < g.To {
+			right := g
+			right.From, right.Before = to, nil
+			out = append(out, right)
+		}
+	}
+	return out
+}
+
+// insertGap puts a gap in its place.
+func insertGap(gaps []Range, gap Range) []Range {
+	i := slices.IndexFunc(gaps, func(g Range) bool { return g.From > gap.From })
+	if i < 0 {
+		i = len(gaps)
+	}
+	return slices.Insert(slices.Clone(gaps), i, gap)
+}
