@@ -36,7 +36,7 @@ func (c *explainCmd) Run(p *process) error {
 	if c.JSON {
 		return json.NewEncoder(p.stdout).Encode(x)
 	}
-	return explainText(p.stdout, x, "tocsin logs"+withState(c.State))
+	return explainText(p.stdout, x, "tocsin logs"+withState(c.State, c.Config))
 }
 
 func explainText(w io.Writer, x *app.Explanation, next string) error {

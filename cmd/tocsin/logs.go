@@ -37,7 +37,7 @@ func (c *logsCmd) Run(p *process) error {
 			return err
 		}
 	} else {
-		logsText(p.stdout, cov, withState(c.State))
+		logsText(p.stdout, cov, withState(c.State, c.Config))
 	}
 	for _, l := range cov.Logs {
 		if cov.PID == 0 || l.State == "unreachable" || l.State == "faulty" {

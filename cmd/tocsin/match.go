@@ -174,14 +174,14 @@ func (m *matching) one(it bundle.Item) error {
 	return err
 }
 
-// matchText is the alarm as receivers get it, without the way to explain it: nothing was stored.
+// matchText is the alarm as receivers get it, without what is said of the ledger: nothing was stored.
 func matchText(doc *notify.Alarm) string {
 	doc.Issuance = ""
 	if doc.Level == policy.None.String() {
 		return fmt.Sprintf("none   %s, by %q, touches nothing", notify.Safe(orUnreadable(doc.Certificate.Subject), 200), notify.Safe(doc.Certificate.Issuer, 200))
 	}
 	text := strings.TrimSuffix(doc.Text(), "\nnext: tocsin explain ")
-	return strings.TrimSuffix(text, "  (tocsin explain )")
+	return strings.TrimPrefix(strings.TrimSuffix(text, "  (tocsin explain )"), "filed  ")
 }
 
 // end says what there was. unread are the files that could not be read.

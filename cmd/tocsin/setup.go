@@ -235,12 +235,15 @@ func statePath(flag string, c *config.Config) (string, error) {
 	return filepath.Join(dir, "tocsin", "tocsin.db"), nil
 }
 
-// withState is the flag that names the state where it is not in its usual place, for commands to be typed next.
-func withState(flag string) string {
-	if flag == "" {
-		return ""
+// withState are the flags that find the same state again, for commands to be typed next.
+func withState(state, config string) string {
+	switch {
+	case state != "":
+		return " --state " + state
+	case config != "":
+		return " --config " + config
 	}
-	return " --state " + flag
+	return ""
 }
 
 // configForState finds the config that a command which only asks about the state would use, for its state path.

@@ -121,7 +121,7 @@ func (c *watchCmd) Run(p *process) error {
 		return nil
 	}
 	fmt.Fprintf(screen, "tocsin: %s rang\n", count(int(res.Rang), "certificate"))
-	fmt.Fprintf(screen, "tocsin: next: tocsin logs%s\n", notify.Safe(withState(c.State), 500))
+	fmt.Fprintf(screen, "tocsin: next: tocsin logs%s\n", notify.Safe(withState(c.State, c.Config), 500))
 	switch {
 	case res.Rang > 0:
 		return exitError(exitSurprise)
