@@ -39,18 +39,7 @@ var kinds = func() (k [256]byte) {
 // host reads a value that is, or holds, a host name or an address. raw is the value as it stands, v the same decoded
 // to bytes of some ASCII-like set. The plain case neither allocates nor leaves this function.
 func (s *Scan) host(w Where, raw, v []byte) {
-	var seen byte
-	last := 0
-	for i, c := range v {
-		k := kinds[c]
-		seen |= k
-		if k == kindDot {
-			if uint(i-last-1) > 62 {
-				seen |= kindOther // an empty or long label
-			}
-			last = i + 1
-		}
-	}
+	seen, last := kindsOf(v)
 	if seen&(kindColon|kindOther|kindHigh) == 0 && last < len(v) {
 		if c := v[last]; (c < '0' || c > '9') && len(v) <= 253 && len(v)-last <= 63 && !(len(v)-last == 4 && isArpa(v[last:])) {
 			if seen&kindUpper != 0 {
@@ -74,6 +63,38 @@ func (s *Scan) host(w Where, raw, v []byte) {
 		return // words, as in the CN of a CA: nothing in them can be a name or an address
 	}
 	s.slow(w, raw, v, oddNone)
+}
+
+// kindsOf gathers the kinds of all bytes of a name, and kindOther for an empty or long label. last is where the last
+// label begins; how long that is the caller must see.
+func kindsOf(v []byte) (seen byte, last int) {
+	if len(v) <= 63 { // no label is too long, and two dots tell an empty one: nearly all names, without a branch for each byte
+		before, pairs := kindDot, byte(0)
+		for i, c := range v {
+			k := kinds[c]
+			seen |= k
+			pairs |= k & before
+			before = k
+			if k == kindDot {
+				last = i + 1
+			}
+		}
+		if pairs&kindDot != 0 {
+			seen |= kindOther
+		}
+		return seen, last
+	}
+	for i, c := range v {
+		k := kinds[c]
+		seen |= k
+		if k == kindDot {
+			if uint(i-last-1) > 62 {
+				seen |= kindOther // an empty or long label
+			}
+			last = i + 1
+		}
+	}
+	return seen, last
 }
 
 // plainWildcard reports whether '*' is the whole first label, and no other, above at least two more labels.

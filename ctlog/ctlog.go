@@ -106,7 +106,7 @@ func (e *Entry) LoadExtra() error {
 	if e.extra64 == nil {
 		return nil
 	}
-	extra, err := base64.StdEncoding.AppendDecode(nil, e.extra64)
+	extra, err := decodeString(e.extra64)
 	if err != nil {
 		return fmt.Errorf("decoding extra_data of entry %d: %w", e.Index, err)
 	}

@@ -1,7 +1,9 @@
 package ctlog
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -208,22 +210,51 @@ func cause(ctx, outer context.Context, err error) error {
 	return err
 }
 
-var gzipReaders sync.Pool
+// unzipper is what decompressing one body needs.
+type unzipper struct {
+	raw []byte // the beginning of the body, or all of it
+	all bytes.Reader
+	zip gzip.Reader
+}
+
+var unzippers = sync.Pool{New: func() any { return &unzipper{raw: make([]byte, 0, rawBody)} }}
+
+// rawBody is how much of a compressed body is read before it is decompressed: all of it, nearly always.
+const rawBody = 256 << 10
+
+// open begins to decompress a body and returns about how large the result will be, as the body says.
+func (u *unzipper) open(body io.Reader) (expect int, err error) {
+	u.raw = u.raw[:0]
+	for len(u.raw) < cap(u.raw) {
+		n, err := body.Read(u.raw[len(u.raw):cap(u.raw)])
+		u.raw = u.raw[:len(u.raw)+n]
+		if err == io.EOF {
+			u.all.Reset(u.raw)
+			if n := len(u.raw); n >= 4 {
+				expect = int(binary.LittleEndian.Uint32(u.raw[n-4:]))
+			}
+			return expect, u.zip.Reset(&u.all)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	u.all.Reset(u.raw)
+	return 0, u.zip.Reset(io.MultiReader(&u.all, body))
+}
 
 func readBody(resp *http.Response, gate *gate, limit int, buf []byte) ([]byte, error) {
 	if !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		return readBounded(gate, limit, int(min(resp.ContentLength, int64(limit))), buf)
 	}
-	z, _ := gzipReaders.Get().(*gzip.Reader)
-	if z == nil {
-		z = new(gzip.Reader)
-	}
-	if err := z.Reset(resp.Body); err != nil {
+	u := unzippers.Get().(*unzipper)
+	defer unzippers.Put(u)
+	expect, err := u.open(resp.Body)
+	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
-	defer gzipReaders.Put(z)
-	gate.r = z
-	buf, err := readBounded(gate, limit, 0, buf)
+	gate.r = &u.zip
+	buf, err = readBounded(gate, limit, expect, buf)
 	if err != nil && !errors.Is(err, errTooLarge) {
 		// Whether the body broke off or was damaged cannot be told, so nothing that was decompressed can be used.
 		return buf[:0], fmt.Errorf("decompressing: %w", err)

@@ -89,7 +89,7 @@ func (s *pageScanner) entry() error {
 			hashed = s.into.buf[at:]
 		case "extra_data":
 			if s.into.lazy {
-				extra64, err = s.aside()
+				extra64, err = s.str()
 			} else {
 				extra, err = s.base64()
 			}
@@ -163,11 +163,11 @@ func (s *pageScanner) array(each func() error) error { return s.members('[', ']'
 
 func (s *pageScanner) object(field func(key []byte) error) error {
 	return s.members('{', '}', func() error {
-		raw, escaped, err := s.str()
+		raw, err := s.str()
 		if err != nil {
 			return err
 		}
-		if escaped {
+		if bytes.IndexByte(raw, '\\') >= 0 {
 			if raw, err = s.unescape(raw); err != nil {
 				return err
 			}
@@ -179,61 +179,56 @@ func (s *pageScanner) object(field func(key []byte) error) error {
 	})
 }
 
-// str reads a string and returns what stands between its quotes.
-func (s *pageScanner) str() (raw []byte, escaped bool, err error) {
+// str reads a string and returns what stands between its quotes. Escapes are left in it.
+func (s *pageScanner) str() (raw []byte, err error) {
 	if err := s.expect('"'); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	from := 0
-	for {
+	for from := 0; ; {
 		i := bytes.IndexByte(s.b[from:], '"')
 		if i < 0 {
-			return nil, false, errCut
+			return nil, errCut
 		}
 		end := from + i
-		back := bytes.IndexByte(s.b[from:end], '\\')
-		if back < 0 {
+		back := end // behind the backslashes before the quote, which escape it when their number is odd
+		for back > 0 && s.b[back-1] == '\\' {
+			back--
+		}
+		if (end-back)%2 == 0 {
 			raw, s.b = s.b[:end], s.b[end+1:]
-			return raw, escaped, nil
+			return raw, nil
 		}
-		// Go on behind the escaped character, which may be the quote that was found.
-		escaped = true
-		from += back + 2
-		if from > len(s.b) {
-			return nil, false, errCut
-		}
+		from = end + 1
 	}
 }
 
-// base64 reads a string and decodes it to the end of the batch's buffer, which has room for the whole page.
+// base64 reads a string and decodes it to the end of the batch's buffer.
 func (s *pageScanner) base64() ([]byte, error) {
-	raw, escaped, err := s.str()
+	raw, err := s.str()
 	if err != nil {
 		return nil, err
 	}
-	if escaped {
+	mark := len(s.into.buf)
+	for {
+		s.into.buf = slices.Grow(s.into.buf, base64.StdEncoding.DecodedLen(len(raw)))
+		n, err := decodeBase64(s.into.buf[mark:cap(s.into.buf)], raw)
+		if err == nil {
+			s.into.buf = s.into.buf[:mark+n]
+			return s.into.buf[mark : mark+n : mark+n], nil
+		}
+		if bytes.IndexByte(raw, '\\') < 0 {
+			return nil, fmt.Errorf("decoding base64: %w", err)
+		}
 		if raw, err = s.unescape(raw); err != nil {
 			return nil, err
 		}
 	}
-	mark := len(s.into.buf)
-	s.into.buf = slices.Grow(s.into.buf, base64.StdEncoding.DecodedLen(len(raw)))
-	n, err := base64.StdEncoding.Decode(s.into.buf[mark:cap(s.into.buf)], raw)
-	if err != nil {
-		return nil, fmt.Errorf("decoding base64: %w", err)
-	}
-	s.into.buf = s.into.buf[:mark+n]
-	return s.into.buf[mark : mark+n : mark+n], nil
 }
 
-// aside reads a string and leaves it as it is, in the memory of the page.
-func (s *pageScanner) aside() ([]byte, error) {
-	raw, escaped, err := s.str()
-	if err != nil || !escaped {
-		return raw, err
-	}
-	raw, err = s.unescape(raw)
-	return bytes.Clone(raw), err
+// decodeString is pageScanner.base64 for what was left in the page.
+func decodeString(raw []byte) ([]byte, error) {
+	s := pageScanner{b: append(append([]byte{'"'}, raw...), '"'), into: &Batch{}}
+	return s.base64()
 }
 
 // unescape resolves the escapes of a JSON string (RFC 8259 section 7): some servers write "\/" or "\u003d" in base64.
@@ -279,7 +274,7 @@ func (s *pageScanner) skip() error {
 		case 0:
 			return errCut
 		case '"':
-			if _, _, err := s.str(); err != nil {
+			if _, err := s.str(); err != nil {
 				return err
 			}
 		case '{', '[':

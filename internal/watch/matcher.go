@@ -63,6 +63,9 @@ func (m *Matcher) Watches() []Watch { return m.watches }
 func (m *Matcher) Touches(ids []cert.Ident) bool {
 	v := visit{t: m.names, touch: true, steps: maxSteps}
 	for i := range ids {
+		if i > 0 && v.steps == maxSteps && len(ids[i].Name) > 0 && string(ids[i].Name) == string(ids[i-1].Name) {
+			continue // the first name is the common name, too; what cost steps costs them again
+		}
 		if m.touches(ids[i].Name, ids[i].Prefix, &v) {
 			return true
 		}

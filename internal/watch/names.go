@@ -14,6 +14,7 @@ type names struct {
 	seed  maphash.Seed
 	nodes []node   // nodes[0] is the root
 	table []uint64 // open addressing: hash in the upper half, index of the node in the lower; 0 is empty
+	maybe []uint64 // a bit for each hash in the table: small enough for the caches, and nearly every label ends here
 	refs  []ref
 }
 
@@ -38,6 +39,9 @@ const (
 	broad                // the root, a top-level domain or a public suffix: a wildcard beneath concerns everybody
 )
 
+// maybePer is how many slots of the table share a word of 64 bits: 8 bits for each slot, and more for each label.
+const maybePer = 8
+
 // maxLabel bounds a label of a valid name (RFC 1035 section 2.3.4).
 const maxLabel = 63
 
@@ -46,6 +50,7 @@ func newNames() *names {
 		seed:  maphash.MakeSeed(),
 		nodes: []node{{flags: broad}},
 		table: make([]uint64, 16),
+		maybe: make([]uint64, 16/maybePer),
 		refs:  make([]ref, 1),
 	}
 }
@@ -99,6 +104,7 @@ func isBroad(suffix string) bool {
 func (t *names) insert(c uint32) {
 	if len(t.nodes)*4 > len(t.table)*3 {
 		t.table = make([]uint64, len(t.table)*2)
+		t.maybe = make([]uint64, len(t.table)/maybePer)
 		for i := 1; i < len(t.nodes)-1; i++ {
 			t.place(uint32(i))
 		}
@@ -108,6 +114,7 @@ func (t *names) insert(c uint32) {
 
 func (t *names) place(c uint32) {
 	h := mix(maphash.String(t.seed, t.nodes[c].label), t.nodes[c].parent)
+	t.maybe[h>>32&uint64(len(t.maybe)-1)] |= 1 << (h >> 26 & 63)
 	mask := uint64(len(t.table) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
 		if t.table[i] == 0 {
@@ -128,6 +135,9 @@ func (t *names) child(n uint32, label []byte) uint32 {
 		return 0
 	}
 	h := mix(maphash.Bytes(t.seed, label), n)
+	if t.maybe[h>>32&uint64(len(t.maybe)-1)]>>(h>>26&63)&1 == 0 {
+		return 0
+	}
 	mask := uint64(len(t.table) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
 		e := t.table[i]
@@ -151,10 +161,11 @@ func (t *names) childString(n uint32, label string) uint32 {
 // touches reports whether a name in normal form concerns any item. v has touch set. It does not allocate.
 func (t *names) touches(name []byte, v *visit) bool {
 	n, rest := uint32(0), name
+	stars := bytes.IndexByte(name, '*') >= 0
 	for {
 		dot := bytes.LastIndexByte(rest, '.')
 		label := rest[dot+1:]
-		if bytes.IndexByte(label, '*') >= 0 {
+		if stars && bytes.IndexByte(label, '*') >= 0 {
 			v.walk(n, rest)
 			return v.hit
 		}
