@@ -243,6 +243,26 @@ func TestBatchesAreSplitIntoBoundedDeliveries(t *testing.T) {
 	}
 }
 
+func TestATagMadeOfSecondsIsNotTrustedWithinThem(t *testing.T) {
+	const now = "Wed, 25 Nov 2026 10:00:05 GMT"
+	for name, row := range map[string]struct {
+		h    http.Header
+		want string
+	}{
+		"made of the content, by a server that tells no time": {http.Header{"Etag": {`"a"`}}, `"a"`},
+		"of a file that has lain there":                       {http.Header{"Etag": {`"a"`}, "Date": {now}, "Last-Modified": {"Wed, 25 Nov 2026 10:00:03 GMT"}}, `"a"`},
+		"of a file of this second":                            {http.Header{"Etag": {`"a"`}, "Date": {now}, "Last-Modified": {now}}, ""},
+		"of a file of the second before":                      {http.Header{"Etag": {`"a"`}, "Date": {now}, "Last-Modified": {"Wed, 25 Nov 2026 10:00:04 GMT"}}, ""},
+		"of a file from the future":                           {http.Header{"Etag": {`"a"`}, "Date": {now}, "Last-Modified": {"Wed, 25 Nov 2026 11:00:00 GMT"}}, ""},
+		"of a file, by a server that does not say when it is": {http.Header{"Etag": {`"a"`}, "Last-Modified": {now}}, ""},
+		"far too long": {http.Header{"Etag": {strings.Repeat("a", 201)}}, ""},
+	} {
+		if got := lastingTag(row.h); got != row.want {
+			t.Errorf("a tag %s: %q, want %q", name, got, row.want)
+		}
+	}
+}
+
 func TestReadBoundedStopsAtTheLimit(t *testing.T) {
 	for _, n := range []int{0, 1, 511, 512, 513, 1000, 1001} {
 		b, err := readBounded(strings.NewReader(strings.Repeat("x", n)), 1000, n, nil)

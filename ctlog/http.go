@@ -195,11 +195,28 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 		return buf, fmt.Errorf("%s: %w", u.String(), cause(ctx, outer, err))
 	}
 	if r.etag != nil {
-		if *r.etag = resp.Header.Get("ETag"); len(*r.etag) > 200 {
-			*r.etag = ""
-		}
+		*r.etag = lastingTag(resp.Header)
 	}
 	return buf, nil
+}
+
+// lastingTag is the ETag of an answer when it tells this content from the next, else "". Servers of files make it of the
+// length and of the time in seconds: a checkpoint replaced twice within a second would look unchanged until the log
+// grows again.
+func lastingTag(h http.Header) string {
+	tag := h.Get("ETag")
+	if len(tag) > 200 {
+		return ""
+	}
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	if err != nil {
+		return tag
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil || now.Sub(modified) < 2*time.Second {
+		return ""
+	}
+	return tag
 }
 
 // cause names our own time limit instead of "context deadline exceeded".
