@@ -12,10 +12,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
+	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 )
 
 // ServeOptions of [Serve]. The zero value is usable: free ports, fresh keys, no list written, nothing printed.
@@ -26,6 +30,11 @@ type ServeOptions struct {
 	KeyFile string
 	// ListPath is where the log list is written once all files found at the start are logged.
 	ListPath string
+	// Faults are what the logs do wrong: "LOG:FAULT[=VALUE][+FAULT…][@FROM[-UNTIL]]" with the log "log-a" or "log-b" and
+	// faults of [fault.Options], or "LOG:random@FROM-UNTIL" for a schedule that follows from Seed. Times count from when
+	// the logs are ready; the list is written anew when a fault changes it.
+	Faults []string
+	Seed   uint64
 	// Poll is the time between two looks at the directory; 1 s by default.
 	Poll time.Duration
 	// Merge is as in [Options].
@@ -61,6 +70,10 @@ func Serve(ctx context.Context, dir string, opts *ServeOptions) (err error) {
 	} else if !st.IsDir() {
 		return fmt.Errorf("reading certificates: %s is not a directory", dir)
 	}
+	a, b, err := schedules(o.Faults, o.Seed)
+	if err != nil {
+		return err
+	}
 	lo := &Options{RFC6962Addr: o.RFC6962Addr, StaticAddr: o.StaticAddr, Merge: o.Merge, Logger: o.Logger}
 	if o.KeyFile != "" {
 		if lo.RFC6962Key, lo.StaticKey, err = readKeys(o.KeyFile); err != nil {
@@ -86,6 +99,17 @@ func Serve(ctx context.Context, dir string, opts *ServeOptions) (err error) {
 		}
 	}
 	announce(o.Out, l, o.ListPath, n, f)
+	for name, s := range map[string]fault.Schedule{logA: a, logB: b} {
+		for _, step := range s {
+			fmt.Fprintf(o.Out, "faults %s:%s\n", name, step)
+		}
+	}
+	var side sync.WaitGroup
+	defer side.Wait()
+	misbehave, heal := context.WithCancel(ctx)
+	defer heal()
+	side.Go(func() { l.misbehave(misbehave, a, &l.RFC6962.Faults, &o) })
+	side.Go(func() { l.misbehave(misbehave, b, &l.Static.Faults, &o) })
 	if o.Ready != nil {
 		o.Ready(l)
 	}
@@ -106,6 +130,56 @@ func Serve(ctx context.Context, dir string, opts *ServeOptions) (err error) {
 			o.Logger.Info("logged", "certificates", n, "size", l.RFC6962.Size())
 		}
 	}
+}
+
+// The names of the logs in specifications of faults.
+const logA, logB = "log-a", "log-b"
+
+// schedules reads specifications of faults.
+func schedules(specs []string, seed uint64) (a, b fault.Schedule, err error) {
+	for _, spec := range specs {
+		name, text, ok := strings.Cut(spec, ":")
+		to, kind, n := &a, "rfc6962", uint64(1)
+		switch {
+		case !ok || name != logA && name != logB:
+			return nil, nil, fmt.Errorf("faults %q: begin with %s: or %s:", spec, logA, logB)
+		case name == logB:
+			to, kind, n = &b, "static", 2
+		}
+		random := strings.HasPrefix(text, "random@")
+		if random { // the times are read as those of any fault
+			text = "down@" + strings.TrimPrefix(text, "random@")
+		}
+		step, err := fault.ParseStep(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case random && step.Until == 0:
+			return nil, nil, fmt.Errorf("faults %q: a random schedule needs an end, as random@0s-10m", spec)
+		case random:
+			*to = append(*to, fault.Random(rand.New(rand.NewPCG(seed, n)), kind, step.At, step.Until)...)
+		default:
+			*to = append(*to, step)
+		}
+	}
+	return a, b, nil
+}
+
+// misbehave runs a schedule and keeps the list as the faults say.
+func (l *Lab) misbehave(ctx context.Context, s fault.Schedule, sw *fault.Switch, o *ServeOptions) {
+	listed := sw.Get().Listed
+	s.Run(ctx, sw, func() {
+		f := sw.Get()
+		o.Logger.Info("faults changed", "faults", fmt.Sprintf("%+v", f))
+		if f.Listed == listed || o.ListPath == "" {
+			return
+		}
+		listed = f.Listed
+		if err := l.WriteLogList(o.ListPath); err != nil {
+			o.Logger.Error("the log list is not as the faults say", "err", err)
+		}
+	})
 }
 
 func announce(w io.Writer, l *Lab, list string, n int, f *folder) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
+	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 	"github.com/tocsin-ct/tocsin/loglist"
 )
 
@@ -236,5 +237,79 @@ func TestTwoKeysOfAFileAreOneForEachLogAndASecondFollowsFromOne(t *testing.T) {
 	alone, again := hashes(first), hashes(first)
 	if both[0] != alone[0] || both[1] == alone[1] || alone != again || alone[0] == alone[1] {
 		t.Error("keys do not follow from the file as they should")
+	}
+}
+
+func TestServeMisbehavesOnScheduleAndTheListFollows(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "logs.json")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready, done := make(chan *Lab, 1), make(chan error, 1)
+	var said bytes.Buffer
+	go func() {
+		done <- Serve(ctx, t.TempDir(), &ServeOptions{
+			ListPath: list, Out: &said, Ready: func(l *Lab) { ready <- l }, Seed: 5,
+			Faults: []string{"log-a:down+batch=7@0s", "log-b:listed=readonly@0s-1ms", "log-b:listed=absent@1ms", "log-b:random@1h-2h"},
+		})
+	}()
+	var l *Lab
+	select {
+	case l = <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	for {
+		b, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ll, err := loglist.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := l.RFC6962.Faults.Get(); len(ll.Logs) == 1 && f.Down && f.MaxBatch == 7 {
+			break
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case err := <-done:
+			t.Fatalf("Serve ended: %v", err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"faults log-a:down+batch=7@0s\n", "faults log-b:listed=absent@1ms\n"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("%q was not said:\n%s", want, said.String())
+		}
+	}
+	if strings.Count(said.String(), "faults log-b:") < 3 {
+		t.Errorf("the random schedule was not said:\n%s", said.String())
+	}
+	for _, bad := range []string{"down", "log-c:down", "log-a:nothing", "log-a:random@5s", "log-a:down@5s-1s"} {
+		if _, _, err := schedules([]string{bad}, 0); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func TestALogListSaysWhatTheFaultsSay(t *testing.T) {
+	l, err := Start(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for name, want := range map[string]loglist.State{"": loglist.Usable, "usable": loglist.Usable, "readonly": loglist.ReadOnly, "retired": loglist.Retired} {
+		l.Static.Faults.Set(fault.Faults{Listed: name})
+		b, err := l.LogList()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ll, err := loglist.Parse(b)
+		if err != nil || len(ll.Logs) != 2 || ll.Logs[1].State != want || (ll.Logs[1].Final != nil) != (want == loglist.ReadOnly) {
+			t.Errorf("%q: %+v, %v", name, ll, err)
+		}
 	}
 }

@@ -181,7 +181,7 @@ func (s *siege) session(ctx context.Context, f func(context.Context, *app.App)) 
 	}
 	a, err := app.New(ctx, app.Options{
 		State: filepath.Join(s.Dir, "state.db"), Logs: logs, Stations: s.stations, Receivers: []notify.Receiver{s.told[0], s.told[1]},
-		From: ctlog.Start{Zero: true}, Poll: 30 * time.Second, Logger: s.Logger,
+		From: ctlog.Start{Zero: true}, Poll: time.Minute, Logger: s.Logger,
 		Seams: app.Seams{NoSocket: true, Transport: s.transport},
 	})
 	if err != nil {

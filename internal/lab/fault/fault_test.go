@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -273,5 +274,17 @@ func TestRandomSchedulesFollowFromTheirSeedAndEnd(t *testing.T) {
 	}
 	if seen["static aligned"] || seen["rfc6962 missing-tile"] || !seen["static missing-tile"] || !seen["rfc6962 aligned"] || len(seen) < 50 {
 		t.Errorf("drawn: %v", seen)
+	}
+}
+
+func TestEveryFaultIsDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range fault.Options {
+		if row := fmt.Sprintf("| `%s` | %s", (&o).String(), o.Help); !strings.Contains(string(b), row) {
+			t.Errorf("docs/commands.md lacks the row %s", row)
+		}
 	}
 }

@@ -68,7 +68,7 @@ func (l *Log) Handler() http.Handler {
 	return l.Faults.Wrap(mux)
 }
 
-func (l *Log) checkpoint(w http.ResponseWriter, _ *http.Request) {
+func (l *Log) checkpoint(w http.ResponseWriter, r *http.Request) {
 	v := l.View()
 	if n := v.Faults().EndlessHead; n > 0 {
 		fault.Flood(w, "text/plain; charset=utf-8", l.origin+"\n", n)
@@ -81,6 +81,13 @@ func (l *Log) checkpoint(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	sum := sha256.Sum256(note) // the same head has one signature
+	etag := fmt.Sprintf("\"%x\"", sum[:8])
+	w.Header().Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	_, _ = w.Write(note)
 }
 
