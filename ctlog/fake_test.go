@@ -51,10 +51,7 @@ type fakeLog struct {
 
 func newFakeLog(t testing.TB, kind loglist.Kind, size int) *fakeLog {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey()
 	f := &fakeLog{key: key, gets: map[string]int{}, max: func(_, n uint64) uint64 { return min(n, 256) }}
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
@@ -65,6 +62,14 @@ func newFakeLog(t testing.TB, kind loglist.Kind, size int) *fakeLog {
 	}
 	f.grow(size)
 	return f
+}
+
+func newKey() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
 }
 
 var _ crypto.Signer = (*ecdsa.PrivateKey)(nil)

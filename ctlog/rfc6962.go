@@ -107,7 +107,7 @@ func (c *rfc6962Client) Timestamp(ctx context.Context, index, size uint64) (uint
 }
 
 // Edge proves the last of the n entries into the tree of size n: the proof's nodes are the compact range. That tree is
-// then proven to be a prefix of the head's.
+// then proven to be a prefix of the head's. Where the log does not serve that entry, the next one does it as well.
 func (c *rfc6962Client) Edge(ctx context.Context, n uint64, head Head) ([]Hash, error) {
 	if n > head.Size {
 		return nil, fmt.Errorf("entry %d is beyond the head of size %d", n, head.Size)
@@ -117,6 +117,9 @@ func (c *rfc6962Client) Edge(ctx context.Context, n uint64, head Head) ([]Hash, 
 	}
 	leaf, path, err := c.inclusion(ctx, n-1, n)
 	if err != nil {
+		if n < head.Size && notThere(err) {
+			return c.edgeBefore(ctx, n, head)
+		}
 		return nil, err
 	}
 	low := bits.TrailingZeros64(n)
@@ -134,11 +137,33 @@ func (c *rfc6962Client) Edge(ctx context.Context, n uint64, head Head) ([]Hash, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Consistent(ctx, Head{Size: n, Root: root}, head); err != nil {
-		// Not %w: the smaller head is our own, so a contradiction is a broken proof and no fork between signed heads.
-		return nil, fmt.Errorf("tying the tree of the first %d entries to the head of size %d: %v", n, head.Size, err)
+	return hashes, c.tie(ctx, Head{Size: n, Root: root}, head)
+}
+
+// edgeBefore proves the entry n into the tree of size n+1: all nodes of the proof are left of it.
+func (c *rfc6962Client) edgeBefore(ctx context.Context, n uint64, head Head) ([]Hash, error) {
+	leaf, hashes, err := c.inclusion(ctx, n, n+1)
+	if err != nil {
+		return nil, err
 	}
-	return hashes, nil
+	slices.Reverse(hashes)
+	tree, err := newRange(n, hashes)
+	if err != nil {
+		return nil, err
+	}
+	if err := tree.Append(leaf[:], nil); err != nil {
+		return nil, err
+	}
+	return hashes, c.tie(ctx, Head{Size: n + 1, Root: rangeRoot(tree)}, head)
+}
+
+// tie checks that a tree which proofs led to is a prefix of the head's.
+func (c *rfc6962Client) tie(ctx context.Context, own, head Head) error {
+	if err := c.Consistent(ctx, own, head); err != nil {
+		// Not %w: the smaller head is our own, so a contradiction is a broken proof and no fork between signed heads.
+		return fmt.Errorf("tying the tree of the first %d entries to the head of size %d: %v", own.Size, head.Size, err)
+	}
+	return nil
 }
 
 // inclusion fetches the leaf hash of an entry and its audit path in the tree of the given size.

@@ -1,0 +1,495 @@
+package ctlog
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-ct/tocsin/loglist"
+)
+
+// misdeed is a row of the table: what the log does, and what must come of it.
+type misdeed struct {
+	name string
+	only loglist.Kind // zero for both kinds of logs
+	mmd  time.Duration
+	// lie makes the log of 600 entries, read to its end, misbehave. It may return what repairs it beyond the reset that
+	// all rows have.
+	lie func(f *fakeLog)
+	// want is the kind that is told, not before and not later than these times after the lie began.
+	want         FaultKind
+	from, before time.Duration
+	// verdict is what the evidence of a fault is worth, under the offline verifier.
+	verdict Verdict
+	// also are kinds that may be told beside it.
+	also []FaultKind
+}
+
+func entriesAnswer(code int, header ...string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if isEntries(r) {
+			for i := 0; i+1 < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			http.Error(w, "no", code)
+			return true
+		}
+		return false
+	}
+}
+
+func all(code int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "no", code)
+		return true
+	}
+}
+
+// misdeeds is the table: fault, kind of log, what is told, after how long, with which evidence. Entries that are lost
+// fail each row.
+var misdeeds = []misdeed{
+	{name: "a front end lags by one entry (D02)", mmd: 24 * time.Hour, want: Skew, from: 15 * time.Minute, before: 25 * time.Minute,
+		lie: func(f *fakeLog) {
+			f.grow(601)
+			f.fault = entriesAnswer(http.StatusBadRequest)
+		}},
+	{name: "a front end gives an old head that is consistent (D03)", mmd: 24 * time.Hour, want: Skew, from: 15 * time.Minute, before: 25 * time.Minute,
+		lie: func(f *fakeLog) {
+			f.size = 500
+			f.fault = alsoServe(f, 600)
+		}},
+	{name: "the log is down", want: Unreachable, from: 15 * time.Minute, before: 30 * time.Minute,
+		lie: func(f *fakeLog) { f.fault = all(http.StatusInternalServerError) }},
+	{name: "the log answers with pages for people", want: Unreachable, from: 15 * time.Minute, before: 30 * time.Minute,
+		lie: func(f *fakeLog) {
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				fmt.Fprint(w, "<html>maintenance</html>")
+				return true
+			}
+		}},
+	{name: "the log limits the rate (D08)", mmd: time.Minute, want: RateLimited, from: time.Hour, before: 90 * time.Minute,
+		lie: func(f *fakeLog) {
+			f.grow(601)
+			f.fault = entriesAnswer(http.StatusTooManyRequests)
+		}},
+	{name: "the log limits the rate with 503 and Retry-After", mmd: time.Minute, want: RateLimited, from: time.Hour, before: 2 * time.Hour,
+		lie: func(f *fakeLog) {
+			f.grow(601)
+			f.fault = entriesAnswer(http.StatusServiceUnavailable, "Retry-After", "30")
+		}},
+	{name: "no new head within the maximum merge delay", mmd: 24 * time.Hour, want: Stale, from: 25 * time.Hour, before: 25*time.Hour + 15*time.Minute,
+		lie: func(f *fakeLog) {
+			now := uint64(time.Now().UnixMilli())
+			f.sign = func(h *Head) { h.Timestamp = now }
+		}},
+	{name: "no new head within a short maximum merge delay", mmd: time.Minute, want: Stale, from: time.Hour, before: 75 * time.Minute,
+		lie: func(f *fakeLog) {
+			now := uint64(time.Now().UnixMilli())
+			f.sign = func(h *Head) { h.Timestamp = now }
+		}},
+	{name: "a tile is missing for ever (D15)", only: loglist.Static, mmd: time.Minute, want: Withheld, from: time.Hour, before: 75 * time.Minute, verdict: Nothing,
+		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
+			f.grow(2000)
+			f.gone = func(path string) bool { return path == "tile/data/003" }
+		}},
+	{name: "a range is missing for ever (D15)", only: loglist.RFC6962, mmd: 2 * time.Hour, want: Withheld, from: 2 * time.Hour, before: 130 * time.Minute, verdict: Nothing,
+		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
+			f.grow(2000)
+			f.fault = missing(f, 700, 900)
+		}},
+	{name: "a full tile stays short (D16)", only: loglist.Static, mmd: time.Minute, want: BadTile, from: 10 * time.Minute, before: 20 * time.Minute, verdict: Shown,
+		also: []FaultKind{Skew, Withheld}, lie: func(f *fakeLog) {
+			f.grow(2000)
+			n := 0
+			shorten(f, "tile/data/003", func() bool { return true }, &n)
+		}},
+	{name: "a head is older than its entries (D05)", want: FalseTime, before: 2 * time.Minute, verdict: Proven,
+		lie: func(f *fakeLog) {
+			f.grow(700)
+			f.sign = func(h *Head) { h.Timestamp = baseTime + 699_000 - 161 }
+		}},
+	{name: "an entry is not the one that was hashed (D04)", want: WrongRoot, before: 2 * time.Minute, verdict: Shown,
+		lie: func(f *fakeLog) {
+			f.grow(700)
+			e := &f.entries[650]
+			e.Cert = []byte("certificate 65O ")
+			e.Leaf, _ = AppendMerkleTreeLeaf(nil, e)
+		}},
+	{name: "the root is not that of any tree", want: WrongRoot, before: 2 * time.Minute, verdict: Nothing, also: []FaultKind{Inconsistent},
+		lie: func(f *fakeLog) {
+			f.grow(700)
+			f.sign = func(h *Head) { h.Root[0] ^= 1 }
+		}},
+	{name: "two roots for one size", want: Forked, before: 2 * time.Minute, verdict: Proven,
+		lie: func(f *fakeLog) { f.sign = func(h *Head) { h.Root[0] ^= 1 } }},
+	{name: "an old head with another root (D03)", want: Forked, before: 2 * time.Minute, verdict: Proven, also: []FaultKind{Skew},
+		lie: func(f *fakeLog) {
+			f.size = 512
+			f.fault = alsoServe(f, 600)
+			f.sign = func(h *Head) {
+				if h.Size == 512 {
+					h.Root[0] ^= 1
+				}
+			}
+		}},
+	{name: "the log goes on with another tree", want: Forked, before: 2 * time.Minute, verdict: Proven,
+		lie: func(f *fakeLog) {
+			g := f.fork(550)
+			g.growSalted(700, "of another tree")
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool { g.ServeHTTP(w, r); return true }
+		}},
+	{name: "only useless proofs for an old head", only: loglist.RFC6962, mmd: 24 * time.Hour, want: Inconsistent, from: time.Hour, before: 75 * time.Minute, verdict: Shown,
+		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
+			f.size = 500
+			f.fault = useless(f)
+		}},
+	{name: "the log was restored from an old copy", mmd: time.Hour, want: Rollback, from: time.Hour, before: 75 * time.Minute, verdict: Proven,
+		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
+			f.size = 500
+			f.sign = func(h *Head) {
+				if h.Size == 500 {
+					h.Timestamp = baseTime + 700_000
+				}
+			}
+		}},
+	{name: "the log gives its old head for ever", mmd: 3 * time.Hour, want: Rollback, from: 3 * time.Hour, before: 200 * time.Minute, verdict: Nothing,
+		also: []FaultKind{Skew}, lie: func(f *fakeLog) { f.size = 500 }},
+	{name: "a head is not signed by the log", want: BadSignature, before: 2 * time.Minute, verdict: Nothing, also: []FaultKind{KeyChange},
+		lie: func(f *fakeLog) { f.fault = foreign(f) }},
+	{name: "all heads are signed by another key", want: KeyChange, from: time.Hour, before: 75 * time.Minute, verdict: Nothing, also: []FaultKind{BadSignature},
+		lie: func(f *fakeLog) { f.fault = foreign(f) }},
+	{name: "the list's final head is not the log's", want: FalseFinal, before: 2 * time.Minute, verdict: Shown,
+		lie: func(f *fakeLog) { f.grow(700) }},
+}
+
+// foreign answers with heads that another key signed.
+func foreign(f *fakeLog) func(http.ResponseWriter, *http.Request) bool {
+	other := f.fork(len(f.entries))
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "get-sth") && !strings.HasSuffix(r.URL.Path, "checkpoint") {
+			return false
+		}
+		if other.key == f.key {
+			other.key = newKey()
+		}
+		_, _ = w.Write(other.rawHead(f.size))
+		return true
+	}
+}
+
+// missing answers 404 for entries of a range, also where it is asked for together with others.
+func missing(f *fakeLog, from, to uint64) func(http.ResponseWriter, *http.Request) bool {
+	f.max = func(start, n uint64) uint64 {
+		if start < from {
+			return min(n, 256, from-start)
+		}
+		return min(n, 256)
+	}
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		var start uint64
+		if _, err := fmt.Sscan(r.FormValue("start"), &start); err != nil {
+			_, err = fmt.Sscan(r.FormValue("leaf_index"), &start)
+			if err != nil {
+				return false
+			}
+		}
+		if strings.HasSuffix(r.URL.Path, "get-entries") || strings.HasSuffix(r.URL.Path, "get-entry-and-proof") {
+			if from <= start && start < to {
+				http.NotFound(w, r)
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func TestEveryMisdeedOfALogIsToldInItsTimeWithItsEvidence(t *testing.T) {
+	seen := map[FaultKind]bool{}
+	for _, row := range misdeeds {
+		t.Run(row.name, func(t *testing.T) {
+			forBoth(t, func(t *testing.T, kind loglist.Kind) {
+				if row.only != 0 && row.only != kind {
+					t.Skip("another kind of log")
+				}
+				tryMisdeed(t, kind, &row)
+			})
+		})
+		seen[row.want] = true
+	}
+	for _, k := range Kinds() {
+		if !seen[k.Name] {
+			t.Errorf("the kind %s stands in no row", k.Name)
+		}
+	}
+}
+
+func tryMisdeed(t *testing.T, kind loglist.Kind, row *misdeed) {
+	f := newFakeLog(t, kind, 600)
+	f.log.MMD = row.mmd
+	if row.want == FalseFinal {
+		f.log.State = loglist.ReadOnly
+		f.log.Final = &loglist.TreeHead{Size: 650, Root: [32]byte{1}}
+	}
+	// The heads of the fake log are of a far future: never stale.
+	r := newReceiver(t, nil)
+	tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}, Poll: time.Minute})
+	defer stop()
+	pass(time.Minute)
+	r.exactly(0, 600)
+	if row.want == Stale { // the clock of this test
+		f.set(func() { f.sign = func(h *Head) { h.Timestamp = uint64(time.Now().UnixMilli()) } })
+		tail.newest = 0
+	}
+	row.lie(f)
+	began := time.Now()
+	known, _ := KindOf(row.want)
+	told := time.Duration(-1)
+	for limit := row.before + time.Hour; told < 0 && time.Since(began) < limit; pass(time.Minute) {
+		if r.has(row.want) {
+			told = time.Since(began)
+		}
+	}
+	switch {
+	case told < 0:
+		t.Fatalf("not told; instead %v, %v; status %+v", r.kinds(), r.said, tail.Status())
+	case told < row.from || told > row.before:
+		t.Errorf("told after %v, want from %v to %v", told, row.from, row.before)
+	}
+	if row.from > 0 && known.Patience(row.mmd) > row.from+row.mmd {
+		t.Errorf("the table says %v", known.Patience(row.mmd))
+	}
+	pass(3 * time.Hour) // nothing is told twice
+	counts := map[FaultKind]int{}
+	for _, fault := range r.faults {
+		counts[fault.Kind]++
+		if fault.Kind != row.want && !contains(row.also, fault.Kind) {
+			t.Errorf("also accused: %s: %s", fault.Kind, fault.Text)
+		}
+	}
+	for _, c := range r.said {
+		if !c.Resolved {
+			counts[c.Kind]++
+		}
+		if c.Kind != row.want && !contains(row.also, c.Kind) {
+			t.Errorf("also told: %s: %s", c.Kind, c.Text)
+		}
+	}
+	for k, n := range counts {
+		if n > 1 {
+			t.Errorf("%s told %d times", k, n)
+		}
+	}
+	if known.Accuses {
+		checkWorth(t, f, r.of(row.want), row)
+	} else if cond := tail.Status().Conditions; len(cond) == 0 {
+		t.Error("the status does not show the condition")
+	}
+
+	// Repaired, the log loses nothing.
+	f.set(func() {
+		f.fault, f.gone, f.sign = nil, nil, nil
+		f.max = func(_, n uint64) uint64 { return min(n, 256) }
+		for i := range f.entries { // the altered entry
+			e := &f.entries[i]
+			if want := fmt.Sprintf("certificate %d ", i); string(e.Cert) != want {
+				e.Cert = []byte(want)
+				e.Leaf, _ = AppendMerkleTreeLeaf(nil, e)
+			}
+		}
+	})
+	f.grow(2100)
+	pass(8 * time.Hour)
+	for i := range uint64(2100) {
+		if r.times[i] == 0 {
+			t.Fatalf("entry %d was lost", i)
+		}
+	}
+	s := tail.Status()
+	if s.Verified != 2100 || len(s.Gaps) != 0 || len(s.Conditions) != 0 {
+		t.Errorf("afterwards: verified %d, gaps %v, conditions %v", s.Verified, s.Gaps, s.Conditions)
+	}
+	if want := map[bool]string{true: "faulty", false: "live"}[row.want == FalseFinal]; s.State != want {
+		t.Errorf("afterwards %s, want %s: %s", s.State, want, s.LastError)
+	}
+	open := map[FaultKind]int{}
+	for _, c := range r.said {
+		if open[c.Kind]++; c.Resolved {
+			open[c.Kind] -= 2
+		}
+	}
+	for k, n := range open {
+		if n != 0 {
+			t.Errorf("the condition %s was not resolved", k)
+		}
+	}
+}
+
+// checkWorth gives the evidence of a fault to the offline verifier, whole and damaged.
+func checkWorth(t *testing.T, f *fakeLog, fault Fault, row *misdeed) {
+	t.Helper()
+	ev, err := ReadEvidence(fault.Evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := f.log
+	finding, err := ev.Verify(log)
+	if err != nil || finding.Verdict != row.verdict || finding.Kind != row.want || finding.Text == "" {
+		t.Errorf("verified: %+v, %v; want %s\n%.2000s", finding, err, row.verdict, fault.Evidence)
+	}
+	kind, _ := KindOf(row.want)
+	if rank(row.verdict) > rank(kind.Proof) {
+		t.Errorf("the table says that such evidence is worth %s at most", kind.Proof)
+	}
+	if ev.At.IsZero() || len(ev.Received) != len(ev.Heads) || ev.Log.URL == "" || ev.Text == "" {
+		t.Errorf("times or names are missing: %.500s", fault.Evidence)
+	}
+	other := newFakeLog(t, f.log.Kind, 0).log
+	if f, err := ev.Verify(other); err == nil {
+		t.Errorf("verified under the key of another log: %+v", f)
+	}
+	forged := *ev
+	forged.Key = other.Key
+	if _, err := forged.Verify(log); err == nil {
+		t.Error("verified with another key in it")
+	}
+	if rank(row.verdict) == 0 {
+		return
+	}
+	for name, damage := range damages {
+		var bad Evidence
+		if err := json.Unmarshal(fault.Evidence, &bad); err != nil {
+			t.Fatal(err)
+		}
+		if !damage(&bad) {
+			continue
+		}
+		if f, err := bad.Verify(log); err == nil && rank(f.Verdict) > 0 {
+			t.Errorf("%s: still %s: %s", name, f.Verdict, f.Text)
+		}
+	}
+}
+
+func rank(v Verdict) int { return map[Verdict]int{Shown: 1, Proven: 2}[v] }
+
+// damages are ways to tamper with evidence. Each must be refused; false says that there is nothing to tamper with.
+var damages = map[string]func(ev *Evidence) bool{
+	"a bit of the first head": func(ev *Evidence) bool {
+		b := []byte(ev.Heads[0])
+		b[len(b)/2] ^= 1
+		ev.Heads[0] = string(b)
+		return true
+	},
+	"the heads swapped": func(ev *Evidence) bool {
+		if len(ev.Heads) < 2 || ev.From == ev.To || ev.Kind == Inconsistent {
+			return false
+		}
+		ev.Heads[0], ev.Heads[1] = ev.Heads[1], ev.Heads[0]
+		return true
+	},
+	"the same head twice": func(ev *Evidence) bool {
+		if len(ev.Heads) < 2 || ev.Kind == Inconsistent {
+			return false
+		}
+		ev.Heads[1] = ev.Heads[0]
+		return true
+	},
+	"no head": func(ev *Evidence) bool { ev.Heads = nil; return true },
+	"a bit of the computed root": func(ev *Evidence) bool {
+		if ev.Got == nil || ev.From == ev.To || ev.Kind == WrongRoot {
+			return false
+		}
+		ev.Got[0] ^= 1
+		return true
+	},
+	"a bit of the proof": func(ev *Evidence) bool {
+		if len(ev.Proof) == 0 || ev.Kind == Inconsistent {
+			return false
+		}
+		ev.Proof[0][0] ^= 1
+		return true
+	},
+	"a bit of the audit path": func(ev *Evidence) bool {
+		if len(ev.EntryPath) == 0 {
+			return false
+		}
+		ev.EntryPath[0][0] ^= 1
+		return true
+	},
+	"a bit of the hash that was signed": func(ev *Evidence) bool {
+		if ev.EntryHash == nil || ev.Kind == FalseTime {
+			return false
+		}
+		ev.EntryHash[0] ^= 1
+		return true
+	},
+	"another index": func(ev *Evidence) bool {
+		if ev.Entry == nil {
+			return false
+		}
+		ev.EntryIndex ^= 1
+		return true
+	},
+	"a later time in the entry": func(ev *Evidence) bool {
+		if ev.Kind != FalseTime {
+			return false
+		}
+		ev.Entry[2] ^= 1
+		return true
+	},
+	"a whole tile instead of the short one": func(ev *Evidence) bool {
+		if ev.Kind != BadTile {
+			return false
+		}
+		var b Batch
+		if err := ReadDataTile(append([]byte(nil), ev.TileBytes...), 0, &b); err != nil {
+			return false
+		}
+		for ev.TileBytes = nil; len(b.Entries) < TileWidth; {
+			b.Entries = append(b.Entries, b.Entries...)
+		}
+		for i := range TileWidth {
+			ev.TileBytes, _ = AppendTileLeaf(ev.TileBytes, &b.Entries[i])
+		}
+		ev.TileSize = len(ev.TileBytes)
+		return true
+	},
+}
+
+func contains(kinds []FaultKind, k FaultKind) bool {
+	for _, x := range kinds {
+		if x == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *receiver) has(kind FaultKind) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.said {
+		if c.Kind == kind && !c.Resolved {
+			return true
+		}
+	}
+	for _, f := range r.faults {
+		if f.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *receiver) of(kind FaultKind) (f Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.faults {
+		if f.Kind == kind {
+			return f
+		}
+	}
+	return f
+}
