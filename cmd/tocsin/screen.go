@@ -74,27 +74,39 @@ func (s *screen) progress(a *app.App, done <-chan struct{}) {
 }
 
 func (s *screen) block(logs []app.LogCoverage) {
-	width, height := 100, 24
+	width, height := 0, 0
 	if f, ok := s.w.(interface{ Fd() uintptr }); ok {
 		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
 			width, height = w, h
 		}
 	}
-	lines := []string{summary(logs)}
-	for _, l := range logs {
-		if len(lines) == height-2 {
-			lines = append(lines, fmt.Sprintf("  ... and %d more: tocsin logs", len(logs)-len(lines)+1))
-			break
-		}
-		lines = append(lines, progressLine(&l))
-	}
+	lines := blockLines(logs, width, height)
 	for _, line := range lines {
-		if r := []rune(line); len(r) >= width {
-			line = string(r[:width-1])
-		}
 		fmt.Fprintf(s.w, "%s\n", line)
 	}
 	s.drawn = len(lines)
+}
+
+// blockLines are the summary and a line per log, as far as they fit on a terminal of that size. A terminal may say that
+// it has no size.
+func blockLines(logs []app.LogCoverage, width, height int) []string {
+	if width < 20 || height < 4 {
+		width, height = 100, 24
+	}
+	lines := []string{summary(logs)}
+	for i := range logs {
+		if len(lines) == height-2 && i < len(logs)-1 {
+			lines = append(lines, fmt.Sprintf("  ... and %d more: tocsin logs", len(logs)-i))
+			break
+		}
+		lines = append(lines, progressLine(&logs[i]))
+	}
+	for i, line := range lines {
+		if r := []rune(line); len(r) >= width {
+			lines[i] = string(r[:width-1])
+		}
+	}
+	return lines
 }
 
 func summary(logs []app.LogCoverage) string {
@@ -117,7 +129,7 @@ func summary(logs []app.LogCoverage) string {
 
 // progressLine is one log: head, position, rate, time to catch up.
 func progressLine(l *app.LogCoverage) string {
-	line := fmt.Sprintf("  %-36s %-11s head %-12d at %-12d %7.0f/s  %s", notify.Safe(l.Name, 36), l.State, l.Head, l.Position, l.Rate, catchUp(l))
+	line := fmt.Sprintf("  %-28s %-11s head %-11d at %-11d %6.0f/s  %s", notify.Safe(l.Name, 28), l.State, l.Head, l.Position, l.Rate, catchUp(l))
 	if l.Error != "" && l.State != "live" {
 		line += "  " + notify.Safe(l.Error, 100)
 	}
