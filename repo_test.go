@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/process":   {},
 	"internal/systemd":   {},
 	"internal/bundle":    {"ctlog"},
-	"internal/app":       {"cert", "ctlog", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist"},
+	"internal/app":       {"cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
 	"internal/lab":       {"internal/lab/"},
 	"internal/lab/":      {"internal/lab/"},
 	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},

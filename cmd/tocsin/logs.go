@@ -70,6 +70,16 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 	for _, f := range c.Faults {
 		fmt.Fprintf(w, "fault %s of %s, %s, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), count(int(f.Count), "time"), f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))
 	}
+	if s := c.SCTs; s != (app.SCTCoverage{}) {
+		fmt.Fprintf(w, "promises of logs (SCTs): %d proven, %d within the merge delay, %d overdue, %d not kept", s.Proven, s.Queued, s.Overdue, s.Reported)
+		if s.Unaudited > 0 {
+			fmt.Fprintf(w, ", %d of logs that are not followed", s.Unaudited)
+		}
+		if s.Invalid > 0 {
+			fmt.Fprintf(w, ", %d not signed by their log", s.Invalid)
+		}
+		fmt.Fprintln(w)
+	}
 	fmt.Fprintf(w, "filed: %s in %s, %d undecided", count(int(c.Ledger.Issuances), "issuance"), count(int(c.Ledger.Sightings), "sighting"), c.Ledger.Undecided)
 	for _, level := range slices.Sorted(maps.Keys(c.Ledger.Levels)) {
 		fmt.Fprintf(w, ", %d %s", c.Ledger.Levels[level], level)

@@ -18,6 +18,7 @@ type Coverage struct {
 	Logs   []LogCoverage `json:"logs"`
 	Ledger LedgerCounts  `json:"ledger"`
 	Faults []FaultCount  `json:"faults"`
+	SCTs   SCTCoverage   `json:"scts"`
 }
 
 // LogCoverage says how far one log was read. Sizes are numbers of entries.
@@ -100,6 +101,9 @@ func ledger(ctx context.Context, s *store.Store, c *Coverage) error {
 	c.Ledger = LedgerCounts{Issuances: n.Issuances, Undecided: n.Undecided, Sightings: n.Sightings, Levels: n.Levels, Waiting: map[string]int64{}}
 	for name, o := range n.Outbox {
 		c.Ledger.Waiting[name] = o.Pending
+	}
+	if c.SCTs, err = sctCoverage(ctx, s); err != nil {
+		return err
 	}
 	faults, err := s.Faults(ctx, maxFaults)
 	if err != nil {

@@ -95,6 +95,7 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 	}
 	queued, err := a.store.Decide(ctx, store.Decision{
 		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key}), At: now, Outbox: rows,
+		SCTs: a.auditor.met(is, now),
 	})
 	if err != nil {
 		return err

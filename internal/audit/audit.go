@@ -165,7 +165,7 @@ func (r Rules) Begin(due time.Time) Progress {
 	return Progress{State: Waiting, Next: due.Add(r.WithDefaults().Slack)}
 }
 
-// Step is what becomes of a promise, due at the given time, after an answer. An answer that comes too early, or that is
+// Step is what becomes of a promise, due at the given time, after an answer. An answer of the log that comes too early, or that is
 // about a head from before the promise was due, changes nothing but the time of the next look.
 func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progress, Event) {
 	r = r.WithDefaults()
@@ -179,6 +179,16 @@ func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progres
 		return p, Nothing
 	}
 	if was == Proven || was == Invalid {
+		return p, Nothing
+	}
+	if a.Kind == NotFollowed || a.Kind == NoIndex {
+		p.Next, p.Note = now.Add(r.Recheck), a.Text
+		if was != Reported {
+			p.State = Unaudited
+			if a.Kind == NoIndex {
+				p.Next = time.Time{} // it will never name one
+			}
+		}
 		return p, Nothing
 	}
 	if early := due.Add(r.Slack); now.Before(early) {
@@ -201,15 +211,6 @@ func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progres
 	case NoHead:
 		p.Next = now.Add(r.Again)
 		p.Note = "the log has not signed a head since " + due.UTC().Format(time.RFC3339) + " that was verified"
-	case NotFollowed, NoIndex:
-		p.Next = now.Add(r.Recheck)
-		p.Note = a.Text
-		if was != Reported {
-			p.State = Unaudited
-		}
-		if a.Kind == NoIndex && was != Reported {
-			p.Next = time.Time{} // it will never name one
-		}
 	}
 	return p, Nothing
 }

@@ -43,7 +43,7 @@ func (r Rules) Promises(v *sct.Verifier, cert []byte, issuers [][]byte, keyHash 
 		if res.Entry.Cert == nil || res.SCT.Version != 0 {
 			continue
 		}
-		p, perr := r.promise(v, res.SCT, res.Entry, res.Err)
+		p, perr := r.promise(v, res.SCT, res.Entry, res.Err, now)
 		if perr != nil {
 			err = errors.Join(err, perr)
 			continue
@@ -55,10 +55,10 @@ func (r Rules) Promises(v *sct.Verifier, cert []byte, issuers [][]byte, keyHash 
 
 // Promise is that of an SCT that came beside a certificate, as in a TLS handshake.
 func (r Rules) Promise(v *sct.Verifier, s sct.SCT, e sct.Entry, now time.Time) (Promise, error) {
-	return r.promise(v, s, e, v.Verify(&s, e, now))
+	return r.promise(v, s, e, v.Verify(&s, e, now), now)
 }
 
-func (r Rules) promise(v *sct.Verifier, s sct.SCT, e sct.Entry, verdict error) (Promise, error) {
+func (r Rules) promise(v *sct.Verifier, s sct.SCT, e sct.Entry, verdict error, now time.Time) (Promise, error) {
 	leaf, err := s.Leaf(e)
 	if err != nil {
 		return Promise{}, err
@@ -73,7 +73,7 @@ func (r Rules) promise(v *sct.Verifier, s sct.SCT, e sct.Entry, verdict error) (
 	switch {
 	case verdict == nil:
 	case errors.As(verdict, &why) && (why.Reason == sct.UnknownLog || why.Reason == sct.UnusableKey):
-		p.Progress = Progress{State: Unaudited, Next: p.Progress.Next, Note: why.Text}
+		p.Progress = Progress{State: Unaudited, Next: now.Add(r.WithDefaults().Recheck), Note: why.Text}
 	default:
 		p.Progress = Progress{State: Invalid, Note: verdict.Error()}
 	}

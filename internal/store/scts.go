@@ -130,13 +130,13 @@ func (s *Store) scts(ctx context.Context, query string, args ...any) ([]SCT, err
 	return out, s.wrap("reading SCTs", rows.Err())
 }
 
-// UpdateSCT keeps what became of an SCT (State, Next and Progress), together with the fault that is to be kept and the
+// UpdateSCT keeps what became of an SCT (State, Due, Next and Progress), together with the fault that is to be kept and the
 // messages that are to be sent because of it, in one transaction. fault may be nil.
 func (s *Store) UpdateSCT(ctx context.Context, c SCT, fault *Fault, messages ...OutboxRow) error {
 	now, queued := time.Now(), 0
 	err := s.write(ctx, "keeping the state of an SCT", func(tx *sql.Tx) error {
-		err := one(tx.ExecContext(ctx, `UPDATE scts SET state = ?, next = ?, progress = ?, updated = ? WHERE log = ? AND leaf_hash = ?`,
-			c.State, millis(c.Next), orEmpty(c.Progress, "{}"), millis(now), c.LogID[:], c.LeafHash[:]))
+		err := one(tx.ExecContext(ctx, `UPDATE scts SET state = ?, due = ?, next = ?, progress = ?, updated = ? WHERE log = ? AND leaf_hash = ?`,
+			c.State, millis(c.Due), millis(c.Next), orEmpty(c.Progress, "{}"), millis(now), c.LogID[:], c.LeafHash[:]))
 		if err != nil {
 			return err
 		}
