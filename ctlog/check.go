@@ -74,6 +74,8 @@ func (t *Tailer) checkOld(ctx context.Context, head Head, proven bool) (err erro
 		t.settled(Inconsistent, "")
 	case errors.As(err, &fork):
 		return t.forked(fork)
+	default:
+		t.undecided(head)
 	}
 	if shrank := v.Raw != nil && head.Timestamp > v.Timestamp; due && (err != nil || shrank) {
 		ev := t.about(head, v)
@@ -166,6 +168,7 @@ func (t *Tailer) checkKey(bad *HeadError) error {
 }
 
 func (t *Tailer) forked(f *ForkError) error {
+	t.setAside(f.Older, f.Newer)
 	ev := t.about(f.Older, f.Newer)
 	ev.From, ev.To, ev.Want, ev.Got, ev.Proof = f.Older.Size, f.Newer.Size, &f.Older.Root, &f.Computed, f.Proof
 	return t.fault(Forked, f.Error(), ev)

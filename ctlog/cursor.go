@@ -62,6 +62,9 @@ type Delivery struct {
 	Mark any
 	// Cursor is the position after Entries.
 	Cursor Cursor
+	// Aside is set for entries of a signed head that contradicts what was verified, or cannot be shown to be part of it:
+	// what others may be shown. They stand at indexes that were read before, and the position stays where it is.
+	Aside bool
 	// Head is the signed head that is being read up to. Its tree is verified when Cursor.Verified is this head.
 	Head Head
 }

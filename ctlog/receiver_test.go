@@ -23,6 +23,7 @@ type receiver struct {
 	cursor Cursor
 	times  map[uint64]int // how often each index came
 	faults []Fault
+	aside  [][]byte // leaves that came aside
 	said   []Condition
 	moved  chan struct{} // gets a token with each delivery when there is room
 }
@@ -34,6 +35,12 @@ func newReceiver(t testing.TB, want *fakeLog) *receiver {
 func (r *receiver) deliver(_ context.Context, d *Delivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if d.Aside {
+		for i := range d.Entries {
+			r.aside = append(r.aside, bytes.Clone(d.Entries[i].Leaf))
+		}
+		return nil
+	}
 	next := r.cursor.Size
 	late := len(d.Entries) > 0 && d.Entries[0].Index < next
 	if late { // of a gap: it must have been owed, and the position stays

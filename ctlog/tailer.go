@@ -48,6 +48,8 @@ type Tailer struct {
 	nextGap time.Time         // when gaps are asked for again
 	gapWait backoff
 
+	aside asideHeads
+
 	tailerStatus
 }
 
@@ -79,6 +81,9 @@ func (t *Tailer) Run(ctx context.Context) error {
 	wait := backoff{first: firstWait, most: maxWait}
 	for {
 		err := t.round(ctx)
+		if t.lookAside(ctx, err) {
+			wait.reset()
+		}
 		t.tellConditions()
 		var undelivered *deliveryError
 		switch {
