@@ -63,7 +63,8 @@ func (b *lockedBuffer) String() string {
 // command makes a call of the program.
 func (w *world) command(env []string, args ...string) *exec.Cmd {
 	path, environ := program(w.t, append([]string{"GORACE=atexit_sleep_ms=0"}, env...)...)
-	cmd := exec.Command(path, args...)
+	all := append(append(slices.Clone(w.under), path), args...)
+	cmd := exec.Command(all[0], all[1:]...)
 	cmd.Env, cmd.Dir = environ, w.dir
 	return cmd
 }

@@ -54,6 +54,7 @@ type world struct {
 	labs   []*lab.Lab
 	ca     *ca.Authority
 	poll   time.Duration
+	under  []string // a program that runs tocsin, with its arguments
 	issued int
 }
 
