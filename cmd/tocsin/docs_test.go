@@ -37,7 +37,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	example := regexp.MustCompile("<!-- (\\w+) -->\n```json\n((?s:.*?))\n```")
 	types := map[string]any{
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
-		"drill": &drill.Outcome{}, "version": &versionInfo{},
+		"lists": &listsOutput{}, "list": &app.ListMessage{}, "drill": &drill.Outcome{}, "version": &versionInfo{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`
 			Fault faultOfALog `json:"fault"`

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
@@ -19,7 +16,6 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
 	"github.com/tocsin-ct/tocsin/internal/watch"
-	"github.com/tocsin-ct/tocsin/loglist"
 )
 
 // defaultConfig is read when it stands in the working directory and nothing else is asked for.
@@ -140,57 +136,6 @@ func receivers(c *config.Config, w io.Writer, json bool) ([]notify.Receiver, err
 		out = append(out, notify.NewStdout(w, &notify.StdoutOptions{JSON: json}))
 	}
 	return out, nil
-}
-
-// followed are the logs to follow: of a list, and by hand. Reports and skips are for people.
-func followed(ctx context.Context, c *config.Config, list string) (logs []loglist.Log, notes []string, err error) {
-	if list == "" {
-		list = c.Logs.List
-	}
-	if list == "" {
-		list = loglist.DefaultURL
-	}
-	if list != "none" {
-		l, err := loglist.Load(ctx, list, &http.Client{Timeout: time.Minute})
-		if err != nil {
-			// A file that is no list is a mistake in the call; a list that cannot be had makes us blind.
-			code := exitUsage
-			if strings.Contains(list, "://") {
-				code = exitBlind
-			}
-			return nil, nil, &hintError{err: err, hint: "give a list as a file or URL with --logs, or leave it out for " + loglist.DefaultURL, code: code}
-		}
-		for _, r := range l.Reports {
-			notes = append(notes, "log list: "+r.String())
-		}
-		logs = l.Followed()
-	}
-	for _, g := range c.Logs.Add {
-		kind := loglist.RFC6962
-		if g.Kind == loglist.Static.String() {
-			kind = loglist.Static
-		}
-		l, err := loglist.FromKey(kind, g.URL, g.MonitoringURL, g.Key, g.Dial)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", g.Place, err)
-		}
-		if g.Name != "" {
-			l.Description = g.Name
-		}
-		logs = append(logs, l)
-	}
-	seen := map[[32]byte]bool{}
-	unique := logs[:0]
-	for _, l := range logs { // a log by hand may stand in the list as well: the list's entry wins
-		if !seen[l.ID] {
-			seen[l.ID] = true
-			unique = append(unique, l)
-		}
-	}
-	if len(unique) == 0 {
-		return nil, nil, &hintError{err: fmt.Errorf("no usable log in %s", list), hint: "tocsin follows logs in the states usable, qualified and readonly", code: exitBlind}
-	}
-	return unique, notes, nil
 }
 
 // start reads --from: now, start, or a date.

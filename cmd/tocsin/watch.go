@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -15,9 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tocsin-ct/tocsin/internal/app"
-	"github.com/tocsin-ct/tocsin/internal/config"
 	"github.com/tocsin-ct/tocsin/internal/notify"
-	"github.com/tocsin-ct/tocsin/loglist"
 )
 
 // watchCmd is the daemon.
@@ -59,10 +55,12 @@ func (c *watchCmd) Run(p *process) error {
 		return err
 	}
 	screen := newScreen(p.stderr)
-	logs, notes, err := c.follow(p, cfg)
+	logger := slog.New(logHandler(screen, c.Debug))
+	set, notes, err := c.openLists(p, cfg, state, logger)
 	if err != nil {
 		return err
 	}
+	logs := len(set.Wanted())
 	for _, w := range append(warnings, notes...) {
 		fmt.Fprintf(screen, "tocsin: note: %s\n", notify.Safe(w, 500))
 	}
@@ -72,9 +70,9 @@ func (c *watchCmd) Run(p *process) error {
 	// A reader of our output that goes away must not end the daemon: other receivers still want to be told.
 	signal.Ignore(syscall.SIGPIPE)
 	a, err := app.New(p.ctx, app.Options{
-		State: state, Logs: logs, Stations: st, Reload: reloader(cfg, st), Receivers: to,
+		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Stations: st, Reload: reloader(cfg, st), Receivers: to,
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
-		Logger: slog.New(logHandler(screen, c.Debug)), Seams: p.seams,
+		Logger: logger, Seams: p.seams,
 	})
 	if err != nil {
 		return err
@@ -84,7 +82,7 @@ func (c *watchCmd) Run(p *process) error {
 	for _, w := range st.Watches {
 		items += len(w.Items)
 	}
-	fmt.Fprintf(screen, "tocsin: watching %s on %s, from %s; state in %s\n", count(items, "item"), count(len(logs), "log"), c.From, state)
+	fmt.Fprintf(screen, "tocsin: watching %s on %s, from %s; state in %s\n", count(items, "item"), count(logs, "log"), c.From, state)
 
 	var side sync.WaitGroup
 	done := make(chan struct{})
@@ -99,7 +97,7 @@ func (c *watchCmd) Run(p *process) error {
 			}
 		}
 		if c.JSON {
-			_ = json.NewEncoder(out).Encode(ready{Kind: "ready", At: time.Now().UTC(), Logs: len(logs), Items: items})
+			_ = json.NewEncoder(out).Encode(ready{Kind: "ready", At: time.Now().UTC(), Logs: logs, Items: items})
 		} else {
 			fmt.Fprintf(screen, "tocsin: every log has a place to be read from: what is logged from here on is seen\n")
 		}
@@ -136,28 +134,6 @@ const (
 	minPoll = 10 * time.Millisecond
 	maxPoll = time.Hour
 )
-
-// listRetry is how long the daemon waits between attempts to load a list from the network.
-const listRetry = 30 * time.Second
-
-// follow finds the logs. A daemon that starts before the network does must not give up: it says that it sees nothing,
-// and tries again. A mistake in the call, and a single run, end at once.
-func (c *watchCmd) follow(p *process, cfg *config.Config) ([]loglist.Log, []string, error) {
-	for {
-		logs, notes, err := followed(p.ctx, cfg, c.Logs)
-		var list *url.Error
-		if err == nil || c.Once || !errors.As(err, &list) || p.ctx.Err() != nil {
-			return logs, notes, err
-		}
-		p.say(err)
-		fmt.Fprintf(p.stderr, "tocsin: nothing is seen; trying again in %s\n", listRetry)
-		select {
-		case <-p.ctx.Done():
-			return nil, nil, exitError(exitBlind)
-		case <-time.After(listRetry):
-		}
-	}
-}
 
 // ready is the line of --json that says: from here on everything is seen.
 type ready struct {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -20,7 +21,7 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
-	"github.com/tocsin-ct/tocsin/internal/audit"
+	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
 	"github.com/tocsin-ct/tocsin/internal/store"
@@ -59,8 +60,11 @@ type Seams struct {
 type Options struct {
 	// State is the path of the state file. Required.
 	State string
-	// Logs are the logs to follow. At least one.
+	// Logs are the logs to follow; at least one, unless there are Lists.
 	Logs []loglist.Log
+	// Lists say which logs to follow, in place of Logs, and are refreshed about every Refresh (0 for 45 minutes).
+	Lists   *lists.Set
+	Refresh time.Duration
 	// Stations decide what matters. Required. Reload, when set, is called now and then and returns stations made anew,
 	// or nil while nothing has changed.
 	Stations *Stations
@@ -71,8 +75,6 @@ type Options struct {
 	From ctlog.Start
 	// Poll is the time between looks at the head of a log; 0 for the default of [ctlog.TailOptions].
 	Poll time.Duration
-	// Audit are the times of the audit of SCTs; the zero value is right.
-	Audit audit.Rules
 	// Once ends Run when every log was read to the head that was current at the start.
 	Once bool
 	// Contact and Version go into the User-Agent.
@@ -88,13 +90,13 @@ type App struct {
 	store     *store.Store
 	stations  atomic.Pointer[Stations]
 	receivers []notify.Receiver
-	auditor   *auditor
+	relist    chan struct{} // asks for a look at the lists
 	ready     chan struct{} // closed when every log has a start that is stored
 
 	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
 
 	mu    sync.Mutex
-	logs  []*station // grows while running: see Follow
+	logs  []*station // changes while running: see Follow and settle
 	blind []string   // in Once mode: why something was not seen
 	tails sync.WaitGroup
 }
@@ -102,7 +104,7 @@ type App struct {
 // New opens the state and prepares everything. It is refused while another daemon owns the state: see
 // [store.LockedError]. The caller must call Close.
 func New(ctx context.Context, opts Options) (_ *App, err error) {
-	a := &App{opts: opts, logger: opts.Logger, ready: make(chan struct{})}
+	a := &App{opts: opts, logger: opts.Logger, ready: make(chan struct{}), relist: make(chan struct{}, 1)}
 	for _, r := range opts.Receivers {
 		a.receivers = append(a.receivers, counted{Receiver: r, since: time.Now(), rang: &a.rang})
 	}
@@ -112,7 +114,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	switch {
 	case opts.Stations == nil || len(opts.Stations.Watches) == 0:
 		return nil, errors.New("nothing to watch")
-	case len(opts.Logs) == 0:
+	case len(opts.Logs) == 0 && (opts.Lists == nil || len(opts.Lists.Wanted()) == 0):
 		return nil, errors.New("no log to follow")
 	case len(opts.Receivers) == 0:
 		return nil, errors.New("nobody to tell")
@@ -133,8 +135,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		}
 		a.logs = append(a.logs, s)
 	}
-	a.auditor = newAuditor(a.store, opts.Audit, a.logger)
-	a.auditor.logs, a.auditor.messages = a.audited, a.faultMessages
+	if err := a.listedAtStart(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -186,7 +189,6 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 		})
 	}
 	start(a.decide)
-	start(a.audit)
 	start(a.deliver)
 	if !a.opts.Seams.NoSocket {
 		start(a.serve)
@@ -197,9 +199,11 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	for _, s := range a.followed() {
 		a.tail(slow, s)
 	}
+	start(a.refresh)
 	if a.opts.Once {
 		a.tails.Wait()
 		if slow.Err() == nil {
+			a.seeOut(slow)
 			a.drain(slow)
 		}
 	} else {
@@ -284,7 +288,13 @@ func (a *App) fault(f ctlog.Fault) {
 	a.logger.Warn("fault of a log", "log", f.LogName, "kind", f.Kind, "text", f.Text)
 	err := a.store.RecordFault(ctx, store.Fault{Kind: f.Kind, LogID: f.Log, LogName: f.LogName, Text: f.Text, Evidence: f.Evidence, At: f.At})
 	if err == nil {
-		_, err = a.store.Enqueue(ctx, a.faultMessages("fault", f)...)
+		doc := struct {
+			Kind  string      `json:"kind"`
+			Fault ctlog.Fault `json:"fault"`
+		}{"fault", f}
+		text := fmt.Sprintf("FAULT %s of %s: %s\n      next: tocsin logs", f.Kind, notify.Safe(f.LogName, 200), notify.Safe(f.Text, 1000))
+		key := f.Kind + "\x00" + f.Log.String() + "\x00" + f.Text
+		_, err = a.store.Enqueue(ctx, notify.Messages("fault", key, "digest", text, mustJSON(doc), a.receivers)...)
 	}
 	if err != nil {
 		a.logger.Error("a fault of a log could not be kept", "log", f.LogName, "kind", f.Kind, "err", err)
@@ -343,6 +353,7 @@ func (a *App) reload(ctx context.Context) error {
 // Coverage says what is seen of each log now.
 func (a *App) Coverage(ctx context.Context) (*Coverage, error) {
 	c := &Coverage{At: time.Now().UTC(), PID: os.Getpid(), Logs: a.Progress()}
+	c.listed(a.opts.Lists)
 	return c, ledger(ctx, a.store, c)
 }
 

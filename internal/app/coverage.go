@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
 
@@ -18,7 +19,8 @@ type Coverage struct {
 	Logs   []LogCoverage `json:"logs"`
 	Ledger LedgerCounts  `json:"ledger"`
 	Faults []FaultCount  `json:"faults"`
-	SCTs   SCTCoverage   `json:"scts"`
+	// Lists are the log lists by which logs are followed.
+	Lists []lists.Status `json:"lists,omitempty"`
 }
 
 // LogCoverage says how far one log was read. Sizes are numbers of entries.
@@ -102,9 +104,6 @@ func ledger(ctx context.Context, s *store.Store, c *Coverage) error {
 	for name, o := range n.Outbox {
 		c.Ledger.Waiting[name] = o.Pending
 	}
-	if c.SCTs, err = sctCoverage(ctx, s); err != nil {
-		return err
-	}
 	faults, err := s.Faults(ctx, maxFaults)
 	if err != nil {
 		return err
@@ -146,6 +145,9 @@ func StoredCoverage(ctx context.Context, s *store.Store) (*Coverage, error) {
 			lc.Owed = lc.Head - lc.Position
 		}
 		c.Logs = append(c.Logs, lc)
+	}
+	if l, err := lists.Stored(s.Path()); err == nil { // else it is the next daemon's to say
+		c.listed(l)
 	}
 	return c, ledger(ctx, s, c)
 }

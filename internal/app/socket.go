@@ -13,8 +13,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
 
@@ -61,6 +63,10 @@ func (a *App) handler() http.Handler {
 		c, err := a.Coverage(r.Context())
 		reply(w, c, err)
 	})
+	mux.HandleFunc("POST /v1/lists/accept", func(w http.ResponseWriter, r *http.Request) {
+		text, err := a.AcceptList(r.FormValue("source"))
+		reply(w, Accepted{text}, err)
+	})
 	mux.HandleFunc("GET /v1/issuances/{prefix}", func(w http.ResponseWriter, r *http.Request) {
 		x, err := Explain(r.Context(), a.store, r.PathValue("prefix"))
 		reply(w, x, err)
@@ -100,8 +106,26 @@ func (e *AskError) Error() string { return e.Text }
 // Hint is what to do about it, or "".
 func (e *AskError) Hint() string { return e.HintText }
 
-// Ask finds out about state: from the daemon that owns it when one runs, else from the file itself. remote is the path
-// of the daemon's API, and local does the same with the opened file. T is decoded from JSON in the first case.
+// Accepted is what [AskAcceptList] took over.
+type Accepted struct {
+	Text string `json:"text"`
+}
+
+// AskAcceptList accepts the refused update of a log list, "" for the only one, for the daemon of the given state, or for
+// the next one when none runs.
+func AskAcceptList(ctx context.Context, state, source string) (Accepted, error) {
+	return ask(ctx, state, "POST /v1/lists/accept?source="+url.QueryEscape(source), func(*store.Store) (Accepted, error) {
+		l, err := lists.Stored(state)
+		if err != nil {
+			return Accepted{}, err
+		}
+		text, err := lists.AcceptOne(l, source)
+		return Accepted{text}, err
+	})
+}
+
+// ask finds out about state: from the daemon that owns it when one runs, else from the file itself. remote is the path
+// of the daemon's API, with a method before it that is not GET, and local does the same with the opened file. T is decoded from JSON in the first case.
 func ask[T any](ctx context.Context, state, remote string, local func(*store.Store) (T, error)) (v T, err error) {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -109,7 +133,11 @@ func ask[T any](ctx context.Context, state, remote string, local func(*store.Sto
 		},
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tocsin"+remote, nil)
+	method, path, ok := strings.Cut(remote, " ")
+	if !ok {
+		method, path = http.MethodGet, remote
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://tocsin"+path, nil)
 	if err != nil {
 		return v, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/loglist"
@@ -14,6 +15,10 @@ import (
 type station struct {
 	follower
 	tailer Tailer
+	began  time.Time
+
+	stop context.CancelFunc // ends the tailer
+	done chan struct{}      // closed when it has ended; nil before it runs
 }
 
 // followed are the logs that are followed at present.
@@ -44,12 +49,28 @@ func (a *App) Follow(ctx context.Context, l loglist.Log, from ctlog.Start) error
 
 // tail runs the tailer of a log in a goroutine of its own.
 func (a *App) tail(ctx context.Context, s *station) {
+	ctx, s.stop = context.WithCancel(ctx)
+	s.done = make(chan struct{})
 	a.tails.Go(func() {
+		defer close(s.done)
+		defer s.stop()
 		if err := s.tailer.Run(ctx); err != nil && ctx.Err() == nil {
 			a.cannotSee(err.Error())
 			a.logger.Error("a log is no longer followed", "log", s.log.Name(), "err", err)
 		}
 	})
+}
+
+// drop ends the following of a log. It may be followed again, from where it is.
+func (a *App) drop(s *station) {
+	if s.done != nil {
+		s.stop()
+		<-s.done
+	}
+	s.client.Close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.logs = slices.DeleteFunc(a.logs, func(o *station) bool { return o == s })
 }
 
 // station prepares the following of one log from where it was left.
@@ -72,7 +93,7 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 			return nil, fmt.Errorf("reading the stored cursor of %s: %w", l.Name(), err)
 		}
 	}
-	s := &station{follower: follower{
+	s := &station{began: time.Now(), follower: follower{
 		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
 		size: cur.Size, verified: cur.Verified, sieve: NewSieve(a.stations.Load, a.logger.With("log", l.Name())),
 	}}

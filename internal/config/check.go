@@ -62,6 +62,7 @@ const (
 	minPoll, maxPoll         = 100 * time.Millisecond, time.Hour
 	minTimeout, maxTimeout   = time.Second, 10 * time.Minute
 	minValidity, maxValidity = time.Hour, 100 * 365 * day
+	minRefresh, maxRefresh   = 100 * time.Millisecond, 24 * time.Hour
 )
 
 func (k *checker) duration(t text, key string, least, most time.Duration) time.Duration {
@@ -260,32 +261,6 @@ func (k *checker) contact(t text) {
 		k.refuse(t.At, "contact is neither an e-mail address nor a URL", "log operators write to it when we are a burden: contact: ct@example.com")
 	}
 	k.c.Contact = c
-}
-
-func (k *checker) logs(e *logsEntry) {
-	l := &k.c.Logs
-	switch list := e.List.Value; {
-	case list == "none" || list == "":
-		l.List = list
-	case strings.Contains(list, "://"):
-		k.url(e.List, "list")
-		l.List = list
-	default:
-		l.List = k.abs(list)
-	}
-	if len(e.Written) == 0 {
-		k.refuse(e.At, "logs without list and add", "remove it to follow the default list")
-	}
-	if e.has("add") && len(e.Add) == 0 {
-		k.refuse(e.Written["add"], "add is an empty list", "remove the key, or describe a log")
-	}
-	if l.List == "none" && len(e.Add) == 0 {
-		k.refuse(e.List.At, "no list and no log: nothing would be followed", "describe a log under add, or remove list to follow the default list")
-	}
-	urls := make(map[string]mark)
-	for i := range e.Add {
-		k.log(&e.Add[i], urls)
-	}
 }
 
 func (k *checker) log(e *logEntry, urls map[string]mark) {

@@ -86,10 +86,22 @@ type Exec struct {
 
 // Logs says which logs are followed.
 type Logs struct {
-	// List is the path or URL of a log list, "" for the default list, "none" for none.
-	List string
-	// Add are logs beside the list.
+	// Lists are the log lists that are joined. Empty for the default list, unless None is set.
+	Lists []List
+	None  bool
+	// Refresh is the time between two looks at the lists, 0 when not given.
+	Refresh time.Duration
+	// Add are logs beside the lists.
 	Add []Log
+}
+
+// List is one log list.
+type List struct {
+	// Source is the path or URL.
+	Source string
+	// SignatureKey is the DER SubjectPublicKeyInfo of the key that signs it; nil when not given.
+	SignatureKey []byte
+	Place        watch.Place
 }
 
 // Log is one log that is described by hand.

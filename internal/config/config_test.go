@@ -120,14 +120,19 @@ receivers:
   - {name: text, stdout: {}}
   - {name: page, exec: {command: [./page, "a b"], timeout: 20s}}
 logs:
-  list: lists/all.json
+  lists:
+    - {source: lists/all.json, signature_key: "file:publisher.pem"}
+    - source: https://lists.example.com/log_list.json
+      signature_key: `+testKey+`
+    - {source: "https://lists.example.org/current.json"}
+  refresh: 1h
   add:
     - {name: ours, kind: static, url: "https://ct.example.com/2026h1/", monitoring_url: "https://mon.example.com/2026h1/", key: `+testKey+`, dial: "127.0.0.1:8080"}
     - {kind: rfc6962, url: "http://ct.example.org/log", key: `+testKey+`, dial: "http://127.0.0.1:8081"}
 contact: ct@example.com
 state: state.db
 poll: 500ms
-`, map[string]string{"names.txt": "# ours\nexample.edu\n", "networks.txt": "203.0.113.0/24 # new\n"})
+`, map[string]string{"publisher.pem": "-----BEGIN PUBLIC KEY-----\n" + testKey + "\n-----END PUBLIC KEY-----\n", "names.txt": "# ours\nexample.edu\n", "networks.txt": "203.0.113.0/24 # new\n"})
 	got, err := Load(path)
 	if err != nil {
 		t.Fatal(printed(err))
@@ -177,15 +182,44 @@ poll: 500ms
 	if diff := cmp.Diff(wantReceivers, got.Receivers); diff != "" {
 		t.Errorf("receivers (-want +got)\n%s", diff)
 	}
-	wantLogs := Logs{List: filepath.Join(dir, "lists", "all.json"), Add: []Log{
-		{Name: "ours", Kind: "static", URL: "https://ct.example.com/2026h1/", MonitoringURL: "https://mon.example.com/2026h1/", Key: der, Dial: "127.0.0.1:8080", Place: at(29)},
-		{Kind: "rfc6962", URL: "http://ct.example.org/log", Key: der, Dial: "http://127.0.0.1:8081", Place: at(30)},
+	wantLogs := Logs{Refresh: time.Hour, Lists: []List{
+		{Source: filepath.Join(dir, "lists", "all.json"), SignatureKey: der, Place: at(28)},
+		{Source: "https://lists.example.com/log_list.json", SignatureKey: der, Place: at(29)},
+		{Source: "https://lists.example.org/current.json", Place: at(31)},
+	}, Add: []Log{
+		{Name: "ours", Kind: "static", URL: "https://ct.example.com/2026h1/", MonitoringURL: "https://mon.example.com/2026h1/", Key: der, Dial: "127.0.0.1:8080", Place: at(34)},
+		{Kind: "rfc6962", URL: "http://ct.example.org/log", Key: der, Dial: "http://127.0.0.1:8081", Place: at(35)},
 	}}
 	if diff := cmp.Diff(wantLogs, got.Logs); diff != "" {
 		t.Errorf("logs (-want +got)\n%s", diff)
 	}
 	if got.Contact != "ct@example.com" || got.State != filepath.Join(dir, "state.db") || got.Poll != 500*time.Millisecond {
 		t.Errorf("contact %q, state %q, poll %v", got.Contact, got.State, got.Poll)
+	}
+}
+
+func TestOneListIsWrittenShort(t *testing.T) {
+	for text, want := range map[string]Logs{
+		"logs: {list: none, add: [{kind: rfc6962, url: \"https://ct.example.org/log\", key: " + testKey + "}]}": {None: true},
+		"logs: {list: \"https://lists.example.com/l.json\"}":                                                    {Lists: []List{{Source: "https://lists.example.com/l.json"}}},
+		"logs: {list: \"https://lists.example.com/l.json\", signature_key: " + testKey + "}":                    {Lists: []List{{Source: "https://lists.example.com/l.json", SignatureKey: []byte("given")}}},
+		"logs: {refresh: 2h}": {Refresh: 2 * time.Hour},
+	} {
+		c, err := Load(write(t, "watch: [{names: [example.com]}]\n"+text+"\n", nil))
+		if err != nil {
+			t.Errorf("%s: %s", text, printed(err))
+			continue
+		}
+		got := c.Logs
+		got.Add = nil
+		for i := range got.Lists {
+			if got.Lists[i].Place = (watch.Place{}); got.Lists[i].SignatureKey != nil {
+				got.Lists[i].SignatureKey = []byte("given")
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", text, diff)
+		}
 	}
 }
 

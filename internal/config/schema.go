@@ -58,8 +58,17 @@ type execEntry struct {
 
 type logsEntry struct {
 	node
-	List text       `yaml:"list"`
-	Add  []logEntry `yaml:"add"`
+	List         text        `yaml:"list"`
+	SignatureKey text        `yaml:"signature_key"`
+	Lists        []listEntry `yaml:"lists"`
+	Refresh      text        `yaml:"refresh"`
+	Add          []logEntry  `yaml:"add"`
+}
+
+type listEntry struct {
+	node
+	Source       text `yaml:"source"`
+	SignatureKey text `yaml:"signature_key"`
 }
 
 type logEntry struct {

@@ -71,7 +71,7 @@ func (s *Set) compare(now time.Time) {
 			s.event(Event{Kind: "changed", Logs: []string{w.log.Name()}, At: now,
 				Text: fmt.Sprintf("the list has changed about %s: %s; it is read accordingly", w.log.Name(), strings.Join(what, "; "))})
 		}
-		l.Log, l.Sources = w.log, w.sources
+		l.Log, l.Sources, l.skip = w.log, w.sources, false
 	}
 	if len(appeared) > 0 {
 		s.event(Event{Kind: "appeared", Logs: appeared, At: now,

@@ -113,7 +113,7 @@ func (s *Set) take(src Source, f fetched) error {
 		}
 	}
 	if no := Judge(before, f.list, m.Accepted, now); no != nil {
-		err := fmt.Errorf("log list %s: the update is refused: %s", src.Name, no.Text)
+		err := &UpdateError{src.Name, no}
 		m.Offered = no
 		if len(no.Lost) == 0 && !no.Older {
 			m.Offered = nil

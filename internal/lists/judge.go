@@ -19,7 +19,18 @@ type Refusal struct {
 	// in force. Both can be accepted by the operator: see [Set.Accept].
 	Lost      []string  `json:"lost,omitempty"`
 	Older     bool      `json:"older,omitempty"`
+	Empty     bool      `json:"empty,omitempty"` // it has no log to follow
 	Timestamp time.Time `json:"timestamp,omitzero"`
+}
+
+// UpdateError is an update that [Judge] refuses.
+type UpdateError struct {
+	List    string
+	Refusal *Refusal
+}
+
+func (e *UpdateError) Error() string {
+	return fmt.Sprintf("log list %s: the update is refused: %s", e.List, e.Refusal.Text)
 }
 
 // Judge decides whether an update takes the place of the list in force, which may be nil; nil is yes. An update is
@@ -39,7 +50,7 @@ func Judge(before, after *loglist.List, accepted *Refusal, now time.Time) *Refus
 		next[g.ID] = true
 	}
 	if len(next) == 0 {
-		return &Refusal{Text: fmt.Sprintf("none of its %d logs is to be followed", len(after.Logs))}
+		return &Refusal{Empty: true, Text: fmt.Sprintf("none of its %d logs is to be followed", len(after.Logs))}
 	}
 	if before == nil {
 		return nil
@@ -95,8 +106,8 @@ type Progress struct {
 	Head, Verified, Position uint64
 	// Final is set once the final head of a read-only log is proven and read to.
 	Final bool
-	// Down is set while the log does not answer.
-	Down bool
+	// Down is set while the log does not answer. Tried is set once this run of the program has given it a fair chance to.
+	Down, Tried bool
 }
 
 // Ending decides whether a log that leaves the lists is done with, and with what word. Since is when it left, moved when
@@ -114,7 +125,7 @@ func Ending(final *loglist.TreeHead, p Progress, since, moved, now time.Time, gr
 		return false, ""
 	case end && !p.Down:
 		return true, fmt.Sprintf("read and verified to its last head, of %d entries", p.Verified)
-	case now.Sub(moved) < grace:
+	case now.Sub(moved) < grace || !p.Tried:
 		return false, ""
 	case end:
 		return true, fmt.Sprintf("it does not answer any more; read and verified to the last head that it gave, of %d entries", p.Verified)

@@ -87,11 +87,12 @@ func TestEnding(t *testing.T) {
 		{"nor a log that was never read", &loglist.TreeHead{}, Progress{}, left, left, ""},
 		{"read to its end it is still read on for the grace", nil, Progress{Head: 100, Verified: 100, Position: 100}, left, after(grace - 1), ""},
 		{"and done after it", nil, Progress{Head: 100, Verified: 100, Position: 100}, left, after(grace), "last head, of 100 entries"},
-		{"while it gives what is owed it is not done, however late", nil, Progress{Head: 100, Verified: 50, Position: 60}, after(5 * grace), after(6*grace - 1), ""},
-		{"a log that gives nothing any more is done when that has lasted", nil, Progress{Head: 100, Verified: 50, Position: 60}, after(5 * grace), after(6 * grace), "50 of 100 entries of its last head were not verified"},
-		{"one that is down is waited for", nil, Progress{Head: 100, Verified: 100, Position: 100, Down: true}, after(grace), after(2*grace - 1), ""},
-		{"but not for ever", nil, Progress{Head: 100, Verified: 100, Position: 100, Down: true}, after(grace), after(2 * grace), "does not answer any more; read and verified to the last head that it gave"},
-		{"a log that is gone since the start of the program", nil, Progress{Verified: 70, Position: 70, Down: true}, left, after(grace), "what came after was not seen"},
+		{"while it gives what is owed it is not done, however late", nil, Progress{Head: 100, Verified: 50, Position: 60, Tried: true}, after(5 * grace), after(6*grace - 1), ""},
+		{"a log that gives nothing any more is done when that has lasted", nil, Progress{Head: 100, Verified: 50, Position: 60, Tried: true}, after(5 * grace), after(6 * grace), "50 of 100 entries of its last head were not verified"},
+		{"one that is down is waited for", nil, Progress{Head: 100, Verified: 100, Position: 100, Down: true, Tried: true}, after(grace), after(2*grace - 1), ""},
+		{"but not for ever", nil, Progress{Head: 100, Verified: 100, Position: 100, Down: true, Tried: true}, after(grace), after(2 * grace), "does not answer any more; read and verified to the last head that it gave"},
+		{"one that was hardly asked yet is not given up", nil, Progress{Verified: 70, Position: 70, Down: true}, left, after(grace), ""},
+		{"a log that is gone since the start of the program", nil, Progress{Verified: 70, Position: 70, Down: true, Tried: true}, left, after(grace), "what came after was not seen"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			done, word := Ending(row.final, row.p, left, row.moved, row.now, grace)

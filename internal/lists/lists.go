@@ -19,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,7 +113,7 @@ func Open(sources []Source, opts *Options) (*Set, error) {
 		}
 		seen[src.Name] = true
 	}
-	s.mem, s.problem = remember(s.opts.Memory)
+	s.mem, s.problem = remember(s.opts.Memory, true)
 	for _, src := range sources {
 		m := s.mem.source(src.Name)
 		if len(m.List) > 0 {
@@ -207,7 +209,7 @@ func (s *Set) Wanted() []Want {
 	defer s.mu.Unlock()
 	var out []Want
 	for _, l := range s.mem.Logs {
-		if l.Closed.IsZero() {
+		if l.Closed.IsZero() && !l.skip {
 			out = append(out, Want{Log: l.Log, Zero: l.Zero, Since: l.Since, Leaving: !l.Leaving.IsZero()})
 		}
 	}
@@ -246,4 +248,35 @@ func (s *Set) Waiting() (sources []string) {
 		}
 	}
 	return sources
+}
+
+// AcceptOne is [Set.Accept] for the only source whose update waits to be accepted, when none is named.
+func AcceptOne(s *Set, source string) (text string, err error) {
+	waiting := s.Waiting()
+	switch {
+	case source != "":
+	case len(waiting) == 1:
+		source = waiting[0]
+	case len(waiting) == 0:
+		return "", errors.New("no update of a log list waits to be accepted")
+	default:
+		return "", fmt.Errorf("updates of %d log lists wait to be accepted: name one of them", len(waiting))
+	}
+	return s.Accept(source)
+}
+
+// MemoryPath is where the lists of the daemon that owns a state file are remembered: beside it.
+func MemoryPath(state string) string { return state + ".lists" }
+
+// Stored opens what the last daemon of a state file remembered, to look at it or to [Set.Accept], without asking anybody.
+func Stored(state string) (*Set, error) {
+	m, err := remember(MemoryPath(state), false)
+	if err != nil {
+		return nil, err
+	}
+	var sources []Source
+	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
+		sources = append(sources, Source{Name: name})
+	}
+	return Open(sources, &Options{Memory: MemoryPath(state)})
 }

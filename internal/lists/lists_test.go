@@ -72,11 +72,11 @@ func TestD10TheListChangesWhileRunning(t *testing.T) {
 		}
 		// The one that disappeared does not answer any more.
 		c1 := a("C/1").ID
-		if s.Progressed(c1, Progress{Head: 70, Verified: 60, Position: 60, Down: true}) {
+		if s.Progressed(c1, Progress{Head: 70, Verified: 60, Position: 60, Down: true, Tried: true}) {
 			t.Error("closed although it gave something since")
 		}
 		time.Sleep(defaultGrace)
-		if !s.Progressed(c1, Progress{Head: 70, Verified: 60, Position: 60, Down: true}) {
+		if !s.Progressed(c1, Progress{Head: 70, Verified: 60, Position: 60, Down: true, Tried: true}) {
 			t.Error("not closed although nothing came for the grace")
 		}
 		events := s.Events()

@@ -71,10 +71,13 @@ type remembered struct {
 	Final    bool      `json:"final,omitempty"`
 	Position uint64    `json:"position,omitempty"`
 	Moved    time.Time `json:"moved,omitzero"` // when Position last changed
+	// Unusable is why it cannot be followed at all, once people were told.
+	Unusable string `json:"unusable,omitempty"`
+	skip     bool
 }
 
-// remember reads the memory, or begins a new one. A file that is none of ours is renamed.
-func remember(path string) (*memory, error) {
+// remember reads the memory, or begins a new one. A file that is none of ours is set aside when asked for.
+func remember(path string, aside bool) (*memory, error) {
 	fresh := &memory{Sources: map[string]*source{}}
 	if path == "" {
 		return fresh, nil
@@ -94,7 +97,10 @@ func remember(path string) (*memory, error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("reading the kept log lists: %s: %w", path, err)
-		return fresh, errors.Join(err, os.Rename(path, path+".bad"))
+		if aside {
+			err = errors.Join(err, os.Rename(path, path+".bad"))
+		}
+		return fresh, err
 	}
 	return m, nil
 }

@@ -106,12 +106,17 @@ func (s *Set) Told(events ...Event) error {
 	return s.save()
 }
 
-// Unusable tells that a log of the lists cannot be followed at all.
+// Unusable tells that a log of the lists cannot be followed at all. It is not wanted before the next refresh.
 func (s *Set) Unusable(id [32]byte, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.mem.find(id); l != nil && l.Word != why.Error() {
-		l.Word = why.Error()
+	l := s.mem.find(id)
+	if l == nil {
+		return
+	}
+	l.skip = true
+	if l.Unusable != why.Error() {
+		l.Unusable = why.Error()
 		s.event(Event{Kind: "unusable", Logs: []string{l.Log.Name()}, At: time.Now(), Text: fmt.Sprintf("%s is listed but cannot be followed: %v", l.Log.Name(), why)})
 	}
 }
@@ -192,7 +197,7 @@ func (s *Set) Status() []Status {
 			switch {
 			case in.from == FromEmbedded:
 				st.Signature, st.Checked = "none needed", nil
-			case src.Key != nil:
+			case len(m.Signature) > 0: // kept only with a key
 				st.Signature = "verified"
 			default:
 				st.Signature = "no key"
