@@ -12,7 +12,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/lists"
+	"github.com/tocsin-ct/tocsin/internal/audit"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
 	"github.com/tocsin-ct/tocsin/internal/store"
@@ -75,6 +75,8 @@ type Options struct {
 	From ctlog.Start
 	// Poll is the time between looks at the head of a log; 0 for the default of [ctlog.TailOptions].
 	Poll time.Duration
+	// Audit are the times of the audit of SCTs; the zero value is right.
+	Audit audit.Rules
 	// Once ends Run when every log was read to the head that was current at the start.
 	Once bool
 	// Contact and Version go into the User-Agent.
@@ -91,6 +93,7 @@ type App struct {
 	stations  atomic.Pointer[Stations]
 	receivers []notify.Receiver
 	relist    chan struct{} // asks for a look at the lists
+	auditor   *auditor
 	ready     chan struct{} // closed when every log has a start that is stored
 
 	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
@@ -138,6 +141,8 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.listedAtStart(ctx); err != nil {
 		return nil, err
 	}
+	a.auditor = newAuditor(a.store, opts.Audit, a.logger)
+	a.auditor.logs, a.auditor.messages = a.audited, a.faultMessages
 	return a, nil
 }
 
@@ -189,6 +194,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 		})
 	}
 	start(a.decide)
+	start(a.audit)
 	start(a.deliver)
 	if !a.opts.Seams.NoSocket {
 		start(a.serve)
@@ -288,13 +294,7 @@ func (a *App) fault(f ctlog.Fault) {
 	a.logger.Warn("fault of a log", "log", f.LogName, "kind", f.Kind, "text", f.Text)
 	err := a.store.RecordFault(ctx, store.Fault{Kind: f.Kind, LogID: f.Log, LogName: f.LogName, Text: f.Text, Evidence: f.Evidence, At: f.At})
 	if err == nil {
-		doc := struct {
-			Kind  string      `json:"kind"`
-			Fault ctlog.Fault `json:"fault"`
-		}{"fault", f}
-		text := fmt.Sprintf("FAULT %s of %s: %s\n      next: tocsin logs", f.Kind, notify.Safe(f.LogName, 200), notify.Safe(f.Text, 1000))
-		key := f.Kind + "\x00" + f.Log.String() + "\x00" + f.Text
-		_, err = a.store.Enqueue(ctx, notify.Messages("fault", key, "digest", text, mustJSON(doc), a.receivers)...)
+		_, err = a.store.Enqueue(ctx, a.faultMessages("fault", f)...)
 	}
 	if err != nil {
 		a.logger.Error("a fault of a log could not be kept", "log", f.LogName, "kind", f.Kind, "err", err)

@@ -19,6 +19,7 @@ type Coverage struct {
 	Logs   []LogCoverage `json:"logs"`
 	Ledger LedgerCounts  `json:"ledger"`
 	Faults []FaultCount  `json:"faults"`
+	SCTs   SCTCoverage   `json:"scts"`
 	// Lists are the log lists by which logs are followed.
 	Lists []lists.Status `json:"lists,omitempty"`
 }
@@ -103,6 +104,9 @@ func ledger(ctx context.Context, s *store.Store, c *Coverage) error {
 	c.Ledger = LedgerCounts{Issuances: n.Issuances, Undecided: n.Undecided, Sightings: n.Sightings, Levels: n.Levels, Waiting: map[string]int64{}}
 	for name, o := range n.Outbox {
 		c.Ledger.Waiting[name] = o.Pending
+	}
+	if c.SCTs, err = sctCoverage(ctx, s); err != nil {
+		return err
 	}
 	faults, err := s.Faults(ctx, maxFaults)
 	if err != nil {
