@@ -44,9 +44,10 @@ type fakeLog struct {
 	// fault may answer a request itself: it returns true when it did.
 	fault func(w http.ResponseWriter, r *http.Request) bool
 	// sign may change a head before it is signed.
-	sign func(h *Head)
-	gone func(path string) bool // tiles that are 404
-	zip  bool                   // answers are gzipped when asked
+	sign   func(h *Head)
+	cosign func(raw []byte) []byte // witnesses of the checkpoint
+	gone   func(path string) bool  // tiles that are 404
+	zip    bool                    // answers are gzipped when asked
 }
 
 func newFakeLog(t testing.TB, kind loglist.Kind, size int) *fakeLog {
@@ -152,6 +153,9 @@ func (f *fakeLog) rawHead(size uint64) []byte {
 	}
 	if err != nil {
 		panic(err)
+	}
+	if f.cosign != nil {
+		raw = f.cosign(raw)
 	}
 	return raw
 }
