@@ -14,6 +14,7 @@ import (
 	ct "github.com/google/certificate-transparency-go"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/interop/reallogs"
@@ -23,12 +24,15 @@ import (
 type reader struct {
 	t      testing.TB
 	client ctlog.Client
+	// attempts is how often a request is tried in a round; 0 is the tailer's default.
+	attempts int
 
 	mu      sync.Mutex
 	entries []ctlog.Entry
 	cursor  ctlog.Cursor
 	faults  []ctlog.Fault
-	moved   chan struct{} // gets a token, without blocking, after each delivery
+	seen    map[[32]byte]bool // leaf hashes of all that came
+	moved   chan struct{}     // gets a token, without blocking, after each delivery
 }
 
 func newReader(t testing.TB, l *reallogs.Log) *reader {
@@ -44,16 +48,22 @@ func newReaderVia(t testing.TB, l *reallogs.Log, dial string, transport http.Rou
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &reader{t: t, client: c, moved: make(chan struct{}, 1)}
+	return &reader{t: t, client: c, seen: map[[32]byte]bool{}, moved: make(chan struct{}, 1)}
 }
 
 func (r *reader) options(from ctlog.Start, once bool) *ctlog.TailOptions {
-	return &ctlog.TailOptions{From: from, Once: once, Poll: 20 * time.Millisecond, Deliver: r.deliver, Fault: r.fault}
+	return &ctlog.TailOptions{From: from, Once: once, Poll: 20 * time.Millisecond, Attempts: r.attempts, Deliver: r.deliver, Fault: r.fault}
 }
 
 func (r *reader) deliver(_ context.Context, d *ctlog.Delivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for i := range d.Entries {
+		r.seen[d.Entries[i].Hash()] = true
+	}
+	if d.Aside { // of another tree than the one that is verified
+		return nil
+	}
 	if len(d.Entries) > 0 && len(r.entries) > 0 {
 		// After a fault entries come again, from the last verified one on.
 		first, again := r.entries[0].Index, d.Entries[0].Index
@@ -120,6 +130,39 @@ func (r *reader) follow(from ctlog.Start, do func() uint64) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		r.t.Errorf("the tailer ended with %v, want the error of its context", err)
 	}
+}
+
+// sawAll says whether all entries of a view have come, in the verified tree or aside.
+func (r *reader) sawAll(v view) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, leaf := range v.leaves {
+		if !r.seen[[32]byte(rfc6962.DefaultHasher.HashLeaf(leaf.input))] {
+			return false
+		}
+	}
+	return true
+}
+
+// running is a tailer that lives until end.
+type running struct {
+	tailer *ctlog.Tailer
+	end    func()
+}
+
+// live lets a tailer follow the log.
+func (r *reader) live(from ctlog.Start) *running {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	l := &running{tailer: ctlog.NewTailer(r.client, r.cursor, r.options(from, false))}
+	ended := make(chan error, 1)
+	go func() { ended <- l.tailer.Run(ctx) }()
+	l.end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			r.t.Errorf("the tailer ended with %v, want the error of its context", err)
+		}
+	})
+	return l
 }
 
 func (r *reader) verified() uint64 {

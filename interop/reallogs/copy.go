@@ -14,7 +14,7 @@ func (l *Log) Copy(dir string) error {
 	if l.Kind != Static {
 		return fmt.Errorf("copying log %s: only a static log has a folder", l.Name)
 	}
-	if err := copyFolder(dir, filepath.Join(l.dir, "log")); err != nil {
+	if err := copyFolder(dir, l.Folder()); err != nil {
 		return fmt.Errorf("copying log %s: %w", l.Name, err)
 	}
 	return nil

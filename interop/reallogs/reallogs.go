@@ -85,6 +85,9 @@ func (l *Log) Origin() string {
 	return strings.TrimSuffix(l.URL[strings.Index(l.URL, "://")+3:], "/")
 }
 
+// Folder is where a static log keeps what it publishes: the checkpoint, tiles and issuers, and its own state beside them.
+func (l *Log) Folder() string { return filepath.Join(l.dir, "log") }
+
 // Client returns the HTTP client that dials Addr whatever host a URL names.
 func (l *Log) Client() *http.Client { return l.client }
 
@@ -139,7 +142,7 @@ func start(ctx context.Context, kind Kind, roots []*x509.Certificate, opts *Opti
 		if kind != Static {
 			return nil, fmt.Errorf("starting log %s: only a static log can go on from a folder", o.Name)
 		}
-		if err := copyFolder(filepath.Join(l.dir, "log"), o.From); err != nil {
+		if err := copyFolder(l.Folder(), o.From); err != nil {
 			return nil, fmt.Errorf("starting log %s: %w", o.Name, err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // l.MonitoringURL, since TesseraCT itself does not. There is no deduplication: a certificate submitted twice makes two
 // entries.
 func startTessera(ctx context.Context, l *Log, rootsFile string, interval time.Duration) (_ http.Handler, _ func(context.Context) error, err error) {
-	dir := filepath.Join(l.dir, "log")
+	dir := l.Folder()
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		if err != nil {

@@ -1,0 +1,202 @@
+package interop_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/interop/reallogs"
+)
+
+// frontRow is a real nginx before real logs, as operators set it up, and what its log must say about us.
+type frontRow struct {
+	name  string
+	front func(logs []*reallogs.Log) front
+	// away takes nginx away for a while.
+	away bool
+	// only, unless empty, is the one kind of log that this is about.
+	only reallogs.Kind
+	// settled, when set, says that there is enough in the log of nginx to judge.
+	settled func([]hit) bool
+	judge   func(t *testing.T, l *reallogs.Log, hits []hit)
+}
+
+func fixed(f front) func([]*reallogs.Log) front { return func([]*reallogs.Log) front { return f } }
+
+// keeps says that a reader who would like to ask fifty times a second keeps to the limit, but for what it takes to find
+// it, and is refused seldom.
+func keeps(limit int) func(*testing.T, *reallogs.Log, []hit) {
+	return func(t *testing.T, _ *reallogs.Log, hits []hit) {
+		if refused(hits) == 0 {
+			t.Error("nginx refused nothing: there was no limit to find")
+		}
+		if most := busiest(hits); most > 2*limit+6 {
+			t.Errorf("%d requests within one second where %d are allowed", most, limit)
+		}
+		span := hits[len(hits)-1].at.Sub(hits[0].at).Seconds()
+		if most := float64(limit)*span + float64(limit) + 6; float64(len(hits)) > most {
+			t.Errorf("%d requests in %.1f seconds where %d a second are allowed", len(hits), span, limit)
+		}
+		if n := refused(hits); n*3 > len(hits) {
+			t.Errorf("%d of %d requests were refused", n, len(hits))
+		}
+	}
+}
+
+var fronts = []frontRow{
+	{name: "limit_req: 10 a second, else 429 without Retry-After", judge: keeps(10), front: fixed(front{
+		http:     `limit_req_zone $http_host zone=asked:1m rate=10r/s; limit_req_status 429;`,
+		location: `limit_req zone=asked burst=3 nodelay;`,
+	})},
+	{name: "limit_req: 4 a second, else 503", judge: keeps(4), front: fixed(front{
+		http:     `limit_req_zone $http_host zone=asked:1m rate=4r/s;`,
+		location: `limit_req zone=asked burst=1 nodelay;`,
+	})},
+	{name: "limit_conn: one answer at a time, else 429", front: fixed(front{
+		http:     `limit_conn_zone $http_host zone=open:1m; limit_conn_status 429;`,
+		location: `limit_conn open 1; limit_rate 250k; proxy_set_header Accept-Encoding "";`,
+	}), judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
+		// Several tiles are asked for at the same time, and that is unlearned.
+		if n := refused(hits); l.Kind == reallogs.Static && n == 0 || n*3 > len(hits) {
+			t.Errorf("%d of %d requests were refused", n, len(hits))
+		}
+	}},
+	{name: "HTTP/2 over TLS, compressed", front: fixed(front{
+		tls:  true,
+		http: `gzip on; gzip_proxied any; gzip_types application/json text/plain; gzip_min_length 1;`,
+	}), judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
+		connections, compressed := map[string]bool{}, 0
+		for _, h := range hits {
+			connections[h.connection] = true
+			if h.protocol != "HTTP/2.0" {
+				t.Fatalf("%s was asked for by %s", h.path, h.protocol)
+			}
+			if h.encoding == "gzip" {
+				compressed++
+			}
+		}
+		// Two at most: one that was still opening when more had to be asked.
+		if len(connections) > 2 || compressed == 0 {
+			t.Errorf("%d connections, %d of %d answers compressed", len(connections), compressed, len(hits))
+		}
+	}},
+	{name: "HTTP/1.1, nothing compressed", front: fixed(front{location: `proxy_set_header Accept-Encoding "";`}),
+		judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
+			connections := map[string]bool{}
+			for _, h := range hits {
+				connections[h.connection] = true
+				if h.protocol != "HTTP/1.1" || h.encoding != "-" {
+					t.Fatalf("%s came by %s, encoded %s", h.path, h.protocol, h.encoding)
+				}
+			}
+			if len(connections) > 8 {
+				t.Errorf("%d connections", len(connections))
+			}
+		}},
+	{name: "proxy_cache: half of the answers are up to a second old", front: fixed(front{
+		http:     `split_clients "$request_id" $fresh { 50% 1; * ""; }`,
+		location: `proxy_cache answers; proxy_cache_valid 200 1s; proxy_ignore_headers Cache-Control Expires Vary; proxy_cache_bypass $fresh; proxy_no_cache $fresh;`,
+	}), judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
+		old := 0
+		for _, h := range hits {
+			if h.cached == "HIT" && (strings.HasSuffix(h.path, "/checkpoint") || strings.HasSuffix(h.path, "/get-sth")) {
+				old++
+			}
+		}
+		if old < 5 {
+			t.Errorf("%d heads came from the cache: there was no skew", old)
+		}
+	}},
+	{name: "nginx serves the folder of the log itself", only: reallogs.Static, front: func(logs []*reallogs.Log) front {
+		return front{server: fmt.Sprintf(`location /m/ { alias %s/; location ~ /\. { return 404; } }`, logs[1].Folder())}
+	}, settled: func(hits []hit) bool {
+		// Its tags are made of seconds: in the second of a new checkpoint none can be trusted. After that an unchanged
+		// checkpoint is not sent again.
+		return slices.ContainsFunc(hits, func(h hit) bool { return h.status == 304 })
+	}},
+	{name: "nginx is away for a while", away: true, front: fixed(front{}), judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
+		gap := time.Duration(0)
+		for i := 1; i < len(hits); i++ {
+			gap = max(gap, hits[i].at.Sub(hits[i-1].at))
+		}
+		if gap < time.Second {
+			t.Errorf("nginx was never away for longer than %v", gap)
+		}
+	}},
+}
+
+// TestTailerIsPoliteBehindRealFrontEnds follows growing real logs through a real nginx, in all ways at the same time,
+// and asks fifty times a second if it may. Nothing is lost, nobody is accused, and nginx counts how often it was asked.
+func TestTailerIsPoliteBehindRealFrontEnds(t *testing.T) {
+	root := newRoot(t, "Root")
+	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
+	logs := startLogs(t, root)
+	for _, l := range logs {
+		fill(t, l, issuer, 270)
+	}
+	type behind struct {
+		row    frontRow
+		log    *reallogs.Log
+		nginx  *nginx
+		reader *reader
+		live   *running
+	}
+	var all []*behind
+	var growing errgroup.Group
+	for _, row := range fronts {
+		n := startNginx(t, row.front(logs), logs...)
+		for _, l := range logs {
+			if row.only != "" && row.only != l.Kind {
+				continue
+			}
+			b := &behind{row: row, log: l, nginx: n, reader: newReaderVia(t, l, n.dial(), nil)}
+			b.live = b.reader.live(ctlog.Start{Zero: true})
+			t.Cleanup(b.live.end)
+			all = append(all, b)
+		}
+		if row.away {
+			growing.Go(func() error {
+				time.Sleep(1500 * time.Millisecond)
+				n.stop()
+				time.Sleep(1500 * time.Millisecond)
+				n.start()
+				return nil
+			})
+		}
+	}
+	for _, l := range logs {
+		growing.Go(func() error {
+			for range 16 { // for as long as it takes to see what a reader does when it may not ask
+				fill(t, l, issuer, 9)
+				time.Sleep(300 * time.Millisecond)
+			}
+			return nil
+		})
+	}
+	_ = growing.Wait()
+	views := map[*reallogs.Log]view{}
+	for _, l := range logs {
+		views[l] = look(t, l)
+	}
+	for _, b := range all {
+		t.Run(b.row.name+"/"+b.log.Name, func(t *testing.T) {
+			v := views[b.log]
+			until(t, "the log is verified to its end", func() bool { return b.reader.verified() == v.size })
+			if b.row.settled != nil {
+				until(t, "nginx has seen enough", func() bool { return b.row.settled(of(b.log, b.nginx.hits())) })
+			}
+			b.live.end()
+			b.reader.check(v, 0)
+			hits := of(b.log, b.nginx.hits())
+			if b.row.judge != nil {
+				b.row.judge(t, b.log, hits)
+			}
+			t.Logf("%d requests, %d refused, at most %d in a second", len(hits), refused(hits), busiest(hits))
+		})
+	}
+}
