@@ -41,6 +41,10 @@ type Evidence struct {
 	Entry      []byte `json:"entry,omitempty"`
 	EntryHash  *Hash  `json:"entry_hash,omitempty"`
 	EntryPath  []Hash `json:"entry_path,omitempty"`
+	// SCT is the SerializedSCT whose promise is not kept; it signs Entry. See [NotMerged]. Denials is how often the log
+	// was asked for the leaf and did not prove it.
+	SCT     []byte `json:"sct,omitempty"`
+	Denials int    `json:"denials,omitempty"`
 	// Tile is the tile concerned, its path below the log's monitoring prefix; TileSize the bytes that came, TileBytes
 	// the first of them.
 	Tile      string `json:"tile,omitempty"`

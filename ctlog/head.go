@@ -160,13 +160,21 @@ func (c *checkpointVerifier) verify(msg string, sig []byte) (h Head, err error) 
 }
 
 // signature verifies a DigitallySigned over the head: SHA-256 with the algorithm of the log's key and nothing else.
-func (v *verifier) signature(h *Head, signed []byte) error {
-	s := reader{b: signed}
+func (v *verifier) signature(h *Head, signature []byte) error {
+	if err := v.signed(treeHeadInput(h), signature); err != nil {
+		return fmt.Errorf("signature of the head (size %d, timestamp %d) %w", h.Size, h.Timestamp, err)
+	}
+	return nil
+}
+
+// signed verifies a DigitallySigned over the message, and nothing else that follows.
+func (v *verifier) signed(message, signature []byte) error {
+	s := reader{b: signature}
 	hashAlg, sigAlg, sig := s.uint(1), s.uint(1), s.vector(2)
 	if s.err != nil || len(s.b) != 0 {
-		return errors.New("signature of the head is malformed")
+		return errors.New("is malformed")
 	}
-	digest := sha256.Sum256(treeHeadInput(h))
+	digest := sha256.Sum256(message)
 	ok := false
 	switch k := v.key.(type) {
 	case *ecdsa.PublicKey:
@@ -175,7 +183,7 @@ func (v *verifier) signature(h *Head, signed []byte) error {
 		ok = hashAlg == 4 && sigAlg == 1 && rsa.VerifyPKCS1v15(k, crypto.SHA256, digest[:], sig) == nil
 	}
 	if !ok {
-		return fmt.Errorf("signature of the head (size %d, timestamp %d) does not verify under the log's key", h.Size, h.Timestamp)
+		return errors.New("does not verify under the log's key")
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (ev *Evidence) Verify(log loglist.Log) (f Finding, err error) {
 	}
 	check := map[FaultKind]func(*Finding) error{
 		BadSignature: ev.unsigned, KeyChange: ev.unsigned, WrongRoot: ev.wrongRoot, Forked: ev.forked, Inconsistent: ev.inconsistent,
-		Rollback: ev.rollback, BadTile: ev.badTile, Withheld: ev.withheld, FalseTime: ev.falseTime, FalseFinal: ev.falseFinal,
+		Rollback: ev.rollback, NotMerged: ev.notMerged, BadTile: ev.badTile, Withheld: ev.withheld, FalseTime: ev.falseTime, FalseFinal: ev.falseFinal,
 	}[ev.Kind]
 	if check == nil {
 		return f, fmt.Errorf("%q is no kind of fault that can be verified", disarm(ev.Kind))
