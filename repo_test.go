@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"internal/lab/":      {"internal/lab/"},
 	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
-	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/coverage", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
+	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
 		"internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 }
 

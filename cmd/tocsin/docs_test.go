@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/drill"
 )
 
@@ -21,7 +22,7 @@ func keys(v any, at string, into map[string]bool) {
 	case map[string]any:
 		for key, inner := range v {
 			into[at+key] = true
-			if key != "levels" && key != "waiting" { // their keys are data
+			if key != "levels" && key != "waiting" && key != "grades" { // their keys are data
 				keys(inner, at+key+".", into)
 			}
 		}
@@ -37,7 +38,8 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	example := regexp.MustCompile("<!-- (\\w+) -->\n```json\n((?s:.*?))\n```")
 	types := map[string]any{
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
-		"lists": &listsOutput{}, "list": &app.ListMessage{}, "drill": &drill.Outcome{}, "version": &versionInfo{},
+		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
+		"drill": &drill.Outcome{}, "version": &versionInfo{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`
 			Fault faultOfALog `json:"fault"`

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/notify"
+	usage "github.com/tocsin-ct/tocsin/internal/process"
 )
 
 // logsCmd shows coverage: what is read of each log, and what is owed.
@@ -17,6 +19,8 @@ type logsCmd struct {
 	Config string `short:"c" type:"path" help:"Config file, for the place of the state file."`
 	State  string `type:"path" help:"State file."`
 	JSON   bool   `help:"Print one JSON object, with the evidence of faults."`
+	From   string `help:"State what was seen of the entries with timestamps from this date or time on."`
+	To     string `help:"The end of that span (default: now). A date is the whole day."`
 }
 
 func (c *logsCmd) Run(p *process) error {
@@ -27,6 +31,9 @@ func (c *logsCmd) Run(p *process) error {
 	state, err := statePath(c.State, cfg)
 	if err != nil {
 		return err
+	}
+	if c.From != "" || c.To != "" {
+		return c.statement(p, state)
 	}
 	cov, err := app.AskCoverage(p.ctx, state)
 	if err != nil {
@@ -40,9 +47,35 @@ func (c *logsCmd) Run(p *process) error {
 		logsText(p.stdout, cov, withState(c.State, c.Config))
 	}
 	for _, l := range cov.Logs {
-		if cov.PID == 0 || l.State == "unreachable" || l.State == "faulty" {
+		if cov.PID == 0 || l.State == "unreachable" || l.State == "faulty" || l.Grade == coverage.Blind {
 			return exitError(exitBlind)
 		}
+	}
+	if cov.Blind {
+		return exitError(exitBlind)
+	}
+	return nil
+}
+
+// statement says what was seen of a span of time. It ends with 0 when nothing is missing but what logs may still merge.
+func (c *logsCmd) statement(p *process, state string) error {
+	from, to, err := span(c.From, c.To, time.Now())
+	if err != nil {
+		return err
+	}
+	s, err := app.AskStatement(p.ctx, state, from, to)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := json.NewEncoder(p.stdout).Encode(s); err != nil {
+			return err
+		}
+	} else {
+		statementText(p.stdout, s)
+	}
+	if !s.Whole || len(s.Logs) == 0 {
+		return exitError(exitBlind)
 	}
 	return nil
 }
@@ -60,12 +93,34 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 			fmt.Fprintf(w, ", %.0f/s, %s", l.Rate, catchUp(&l))
 		}
 		fmt.Fprintln(w)
+		if l.Grade != "" && l.Grade != coverage.Live && l.Grade != coverage.Closed {
+			fmt.Fprintf(w, "    %s: %s\n", l.Grade, notify.Safe(l.GradeWhy, 300))
+		}
+		for _, r := range l.OwedIn {
+			if r.To <= l.Position { // what is not read yet is said above
+				fmt.Fprintf(w, "    owed: entries %d to %d: %s\n", r.From, r.To-1, notify.Safe(r.Why, 300))
+			}
+		}
 		if l.Error != "" {
 			fmt.Fprintf(w, "    error: %s\n", notify.Safe(l.Error, 300))
 		}
 		if l.Note != "" {
 			fmt.Fprintf(w, "    note: %s\n", notify.Safe(l.Note, 300))
 		}
+	}
+	if c.PID != 0 {
+		whole := "seen"
+		if c.Blind {
+			whole = "BLIND"
+		}
+		fmt.Fprintf(w, "%s: %s\n", whole, notify.Safe(c.Why, 300))
+	}
+	for _, t := range c.Health {
+		fmt.Fprintf(w, "wrong: %s (%s, since %s)\n", notify.Safe(t.Text, 500), t.Code, t.Since.Format(time.RFC3339))
+	}
+	if u := c.Process; u != nil {
+		fmt.Fprintf(w, "process: %s of memory, %d of %d file descriptors, database %s, disk %s free of %s\n", usage.Size(u.RSS), u.Files, u.FilesLimit,
+			usage.Size(u.Database), usage.Size(u.DiskFree), usage.Size(u.DiskSize))
 	}
 	for _, f := range c.Faults {
 		fmt.Fprintf(w, "fault %s of %s, %s, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), count(int(f.Count), "time"), f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))

@@ -69,8 +69,10 @@ func (c *watchCmd) Run(p *process) error {
 	}
 	// A reader of our output that goes away must not end the daemon: other receivers still want to be told.
 	signal.Ignore(syscall.SIGPIPE)
+	sd := newService(logger)
 	a, err := app.New(p.ctx, app.Options{
 		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Stations: st, Reload: reloader(cfg, st), Receivers: to,
+		MinOperators: cfg.Coverage.MinOperators, Reloading: sd.reloading,
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
 		Logger: logger, Seams: p.seams,
 	})
@@ -103,6 +105,7 @@ func (c *watchCmd) Run(p *process) error {
 		}
 	})
 	side.Go(func() { screen.progress(a, done) })
+	side.Go(func() { sd.run(p.ctx, a, done) })
 	res, err := a.Run(p.ctx)
 	close(done)
 	side.Wait()

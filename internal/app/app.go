@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
-	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/audit"
+	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
 	"github.com/tocsin-ct/tocsin/internal/store"
@@ -79,6 +79,12 @@ type Options struct {
 	Audit audit.Rules
 	// Once ends Run when every log was read to the head that was current at the start.
 	Once bool
+	// MinOperators is how few operators may be seen before that is blindness; 0 for the default of [coverage.Whole].
+	MinOperators int
+	// Reloading, when set, is told when changed files are being taken over (true), and when that is done (false).
+	Reloading func(bool)
+	// Witnesses are those whose cosignatures on checkpoints are verified.
+	Witnesses []ctlog.Witness
 	// Contact and Version go into the User-Agent.
 	Contact, Version string
 	Logger           *slog.Logger // nil discards
@@ -96,6 +102,10 @@ type App struct {
 	auditor   *auditor
 	ready     chan struct{} // closed when every log has a start that is stored
 
+	keeper   keeper
+	side     sync.WaitGroup // what is said beside the outbox
+	reloaded chan struct{}  // asks for a look at changed files
+
 	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
 
 	mu    sync.Mutex
@@ -108,8 +118,13 @@ type App struct {
 // [store.LockedError]. The caller must call Close.
 func New(ctx context.Context, opts Options) (_ *App, err error) {
 	a := &App{opts: opts, logger: opts.Logger, ready: make(chan struct{}), relist: make(chan struct{}, 1)}
+	a.reloaded = make(chan struct{}, 1)
+	a.keeper.minOperators = opts.MinOperators
 	for _, r := range opts.Receivers {
-		a.receivers = append(a.receivers, counted{Receiver: r, since: time.Now(), rang: &a.rang})
+		a.receivers = append(a.receivers, newOnly(counted{Receiver: r, since: time.Now(), rang: &a.rang}, func() {
+			a.keeper.pulses.Beat(outboxStation(r.Name()), time.Now(), outboxPatience)
+		}))
+		a.keeper.receivers = append(a.keeper.receivers, r.Name())
 	}
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
@@ -201,6 +216,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	}
 	start(a.reload)
 	start(a.announceReady)
+	start(a.care)
 
 	for _, s := range a.followed() {
 		a.tail(slow, s)
@@ -218,6 +234,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	stopSlow(nil)
 	work.Wait() // from here on nobody follows a further log
 	a.tails.Wait()
+	a.side.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return Result{Rang: a.rang.Load(), Blind: a.blind}, errors.Join(errs...)
@@ -257,7 +274,10 @@ func (a *App) deliver(ctx context.Context) error {
 	if a.opts.Seams.Deliver != nil {
 		run = a.opts.Seams.Deliver
 	}
-	return run(ctx, a.store, a.receivers, &notify.Options{Logger: a.logger, Hook: a.opts.Seams.Hook})
+	for _, r := range a.receivers {
+		a.keeper.pulses.Beat(outboxStation(r.Name()), time.Now(), outboxPatience)
+	}
+	return run(ctx, beating{a.store, &a.keeper.pulses}, a.receivers, &notify.Options{Logger: a.logger, Hook: a.opts.Seams.Hook})
 }
 
 // drainTime is how long a single run waits for receivers that do not take their messages. They stay in the outbox.
@@ -327,6 +347,14 @@ func (a *App) announceReady(ctx context.Context) error {
 // reloadEvery is how often files with keys and items are looked at.
 const reloadEvery = 10 * time.Second
 
+// Reload takes over files that have changed now, instead of within ten seconds.
+func (a *App) Reload() {
+	select {
+	case a.reloaded <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
 func (a *App) reload(ctx context.Context) error {
 	if a.opts.Reload == nil {
 		return nil
@@ -334,26 +362,51 @@ func (a *App) reload(ctx context.Context) error {
 	tick := time.NewTicker(reloadEvery)
 	defer tick.Stop()
 	for {
+		asked := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-a.reloaded:
+			asked = true
 		}
-		st, err := a.opts.Reload()
-		if err != nil {
-			a.logger.Error("changed files were not taken over: what was read before stays in force", "err", err)
-		}
-		if st != nil {
-			a.load(st)
-			a.logger.Info("changed files were taken over")
-		}
+		a.reloadNow(asked)
 	}
+}
+
+// reloadNow takes over what has changed. It is announced when there is something, or when somebody asked.
+func (a *App) reloadNow(asked bool) {
+	tell := func(bool) {}
+	if a.opts.Reloading != nil {
+		tell = a.opts.Reloading
+	}
+	if asked {
+		tell(true)
+		defer tell(false)
+	}
+	st, err := a.opts.Reload()
+	if err != nil {
+		a.logger.Error("changed files were not taken over: what was read before stays in force", "err", err)
+	}
+	if st == nil {
+		return
+	}
+	if !asked {
+		tell(true)
+		defer tell(false)
+	}
+	a.load(st)
+	a.logger.Info("changed files were taken over")
 }
 
 // Coverage says what is seen of each log now.
 func (a *App) Coverage(ctx context.Context) (*Coverage, error) {
 	c := &Coverage{At: time.Now().UTC(), PID: os.Getpid(), Logs: a.Progress()}
+	c.judged(a)
 	c.listed(a.opts.Lists)
+	if err := a.viewed(ctx, c); err != nil {
+		return nil, err
+	}
 	return c, ledger(ctx, a.store, c)
 }
 

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/coverage"
+	"github.com/tocsin-ct/tocsin/internal/health"
 	"github.com/tocsin-ct/tocsin/internal/lists"
+	"github.com/tocsin-ct/tocsin/internal/process"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
 
@@ -20,6 +23,12 @@ type Coverage struct {
 	Ledger LedgerCounts  `json:"ledger"`
 	Faults []FaultCount  `json:"faults"`
 	SCTs   SCTCoverage   `json:"scts"`
+	// Blind says that the whole is, and Why, or why not. Operators, Health and Process are absent without a daemon.
+	Blind     bool           `json:"blind"`
+	Why       string         `json:"why"`
+	Operators *Operators     `json:"operators,omitempty"`
+	Health    []Trouble      `json:"health,omitempty"`
+	Process   *process.Usage `json:"process,omitempty"`
 	// Lists are the log lists by which logs are followed.
 	Lists []lists.Status `json:"lists,omitempty"`
 }
@@ -51,6 +60,69 @@ type LogCoverage struct {
 	Error   string  `json:"error,omitempty"`
 	Faults  int     `json:"faults"`
 	Note    string  `json:"note,omitempty"`
+	// Grade and GradeWhy are empty without a daemon.
+	Grade    coverage.Grade `json:"grade,omitempty"`
+	GradeWhy string         `json:"grade_why,omitempty"`
+	// Read are the ranges that were read and verified, OwedIn those that are owed, with why. Unverified counts entries
+	// that were read under a root that is not verified yet.
+	Read       []coverage.Range `json:"read"`
+	OwedIn     []coverage.Range `json:"owed_in"`
+	Unverified uint64           `json:"unverified"`
+	// Of the timestamps from CoveredFrom to CoveredTo everything that the log had merged by then was read and verified,
+	// but for OwedIn. CoveredFrom is absent when all was read from the first entry on, or when it is not known.
+	CoveredFrom *time.Time `json:"covered_from,omitempty"`
+	CoveredTo   *time.Time `json:"covered_to,omitempty"`
+	LogView
+}
+
+// graded fills what the look at a log makes of it.
+func (l *LogCoverage) graded(g *coverage.Log, now time.Time) {
+	a := coverage.Assess(g, now)
+	l.Grade, l.GradeWhy, l.Unverified, l.Owed = a.Grade, a.Why, a.Unverified, a.Owed
+	l.Read, l.OwedIn = append([]coverage.Range{}, a.Read...), append([]coverage.Range{}, a.OwedIn...)
+	if g.Start > 0 && !g.Since.IsZero() {
+		t := g.Since.UTC()
+		l.CoveredFrom = &t
+	}
+	if t := g.VerifiedAs.Early; !t.IsZero() {
+		l.CoveredTo = &t
+	}
+}
+
+// judged fills in what the daemon makes of what it sees.
+func (c *Coverage) judged(a *App) {
+	v, open := a.keeper.now()
+	stations := map[string]*station{}
+	for _, s := range a.followed() {
+		stations[s.log.IDText()] = s
+	}
+	for i := range c.Logs {
+		l := &c.Logs[i]
+		s := stations[l.ID]
+		if s == nil { // left meanwhile
+			continue
+		}
+		g := s.look().Log
+		g.Watched = c.At
+		for j := range v.logs {
+			if o := &v.logs[j]; o.ID == g.ID {
+				g.Watched, g.Progress, g.Outgrows = o.Watched, o.Progress, o.Outgrows
+				if g.Outgrows {
+					g.Rate, g.Growth = o.Rate, o.Growth
+				}
+			}
+		}
+		l.graded(&g, c.At)
+	}
+	c.Blind, c.Why = v.sight.Blind, v.sight.Why
+	for _, t := range open {
+		if t.Code == health.BlindWhole {
+			c.Blind, c.Why = true, t.Text()
+		}
+	}
+	o := operators(v.sight)
+	c.Operators, c.Health = &o, shown(open)
+	c.Process = usageOf(a.store.Path())
 }
 
 // LedgerCounts is the ledger in numbers.
@@ -133,6 +205,11 @@ func StoredCoverage(ctx context.Context, s *store.Store) (*Coverage, error) {
 	if err != nil {
 		return nil, err
 	}
+	starts, err := s.Starts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Blind, c.Why = true, "no daemon runs"
 	for _, l := range logs {
 		var cur ctlog.Cursor
 		if len(l.Cursor) > 0 {
@@ -145,8 +222,12 @@ func StoredCoverage(ctx context.Context, s *store.Store) (*Coverage, error) {
 		if lc.Head < cur.Verified.Size {
 			lc.Head = cur.Verified.Size
 		}
-		if lc.Head > lc.Position {
-			lc.Owed = lc.Head - lc.Position
+		g := stored(&l, &cur, starts[l.ID])
+		lc.graded(&g, c.At)
+		lc.Grade, lc.GradeWhy = "", "" // nobody looks
+		lc.Gaps = outlines(cur.Gaps)
+		if lc.Heads, err = storedHeads(ctx, s, l.ID); err != nil {
+			return nil, err
 		}
 		c.Logs = append(c.Logs, lc)
 	}

@@ -22,6 +22,7 @@ func (a *App) decide(ctx context.Context) error {
 	news, cancel := a.store.Subscribe(store.TopicFiled)
 	defer cancel()
 	for {
+		a.decides()
 		n, err := a.decideDue(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -41,6 +42,9 @@ func (a *App) decide(ctx context.Context) error {
 	}
 }
 
+// decides is the pulse of the decider.
+func (a *App) decides() { a.keeper.pulses.Beat(decideStation, time.Now(), decidePatience) }
+
 // retryDecide is how often the ledger is looked at without being asked to, and postpone how long a decision that
 // failed waits.
 const (
@@ -55,6 +59,7 @@ func (a *App) decideDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for i := range due {
+		a.decides()
 		a.hook(FiledNotDecided)
 		err := a.decideOne(ctx, &due[i])
 		if err == nil || ctx.Err() != nil {

@@ -37,6 +37,9 @@ type follower struct {
 	size     uint64 // of the cursor last stored
 	verified ctlog.Head
 	started  atomic.Bool // a start was chosen and stored
+	from     ctlog.Start // where to begin when it was not
+	start    atomic.Pointer[store.Start]
+	proven   atomic.Pointer[ctlog.Head] // the newest verified head, with what the log sent
 
 	entries, matches atomic.Uint64
 }
@@ -61,6 +64,10 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	}
 	if v := d.Cursor.Verified; v.Raw != nil && (v.Size != f.verified.Size || v.Root != f.verified.Root || v.Timestamp != f.verified.Timestamp) {
 		c.Heads = []store.Head{{Size: v.Size, Root: v.Root, Timestamp: v.Timestamp, Raw: v.Raw, Received: v.Received}}
+		c.Mark = &c.Heads[0]
+	}
+	if !f.started.Load() && d.Cursor.Begun {
+		c.Start = f.began(&d.Cursor)
 	}
 	if len(c.Filings) > 0 {
 		f.hook(BeforeFiling)
@@ -69,6 +76,12 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 		return err
 	}
 	f.size, f.verified = d.Cursor.Size, d.Cursor.Verified
+	if c.Start != nil {
+		f.start.Store(c.Start)
+	}
+	if v := d.Cursor.Verified; v.Raw != nil {
+		f.proven.Store(&v)
+	}
 	f.started.Store(true)
 	f.entries.Add(uint64(len(d.Entries)))
 	f.matches.Add(uint64(len(c.Filings)))

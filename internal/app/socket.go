@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
@@ -66,6 +67,20 @@ func (a *App) handler() http.Handler {
 	mux.HandleFunc("POST /v1/lists/accept", func(w http.ResponseWriter, r *http.Request) {
 		text, err := a.AcceptList(r.FormValue("source"))
 		reply(w, Accepted{text}, err)
+	})
+	mux.HandleFunc("GET /v1/statement", func(w http.ResponseWriter, r *http.Request) {
+		from, err := time.Parse(time.RFC3339Nano, r.FormValue("from"))
+		if err != nil {
+			reply(w, nil, err)
+			return
+		}
+		to, err := time.Parse(time.RFC3339Nano, r.FormValue("to"))
+		if err != nil {
+			reply(w, nil, err)
+			return
+		}
+		s, err := a.Statement(r.Context(), from, to)
+		reply(w, s, err)
 	})
 	mux.HandleFunc("GET /v1/issuances/{prefix}", func(w http.ResponseWriter, r *http.Request) {
 		x, err := Explain(r.Context(), a.store, r.PathValue("prefix"))
@@ -182,5 +197,13 @@ func AskExplain(ctx context.Context, state, prefix string) (*Explanation, error)
 func AskCoverage(ctx context.Context, state string) (*Coverage, error) {
 	return ask(ctx, state, "/v1/coverage", func(s *store.Store) (*Coverage, error) {
 		return StoredCoverage(ctx, s)
+	})
+}
+
+// AskStatement says what was seen of a span of time by the given state: see [coverage.State].
+func AskStatement(ctx context.Context, state string, from, to time.Time) (*coverage.Statement, error) {
+	q := url.Values{"from": {from.Format(time.RFC3339Nano)}, "to": {to.Format(time.RFC3339Nano)}}
+	return ask(ctx, state, "/v1/statement?"+q.Encode(), func(s *store.Store) (*coverage.Statement, error) {
+		return StoredStatement(ctx, s, from, to)
 	})
 }

@@ -97,10 +97,12 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
 		size: cur.Size, verified: cur.Verified, sieve: NewSieve(a.stations.Load, a.logger.With("log", l.Name())),
 	}}
-	s.started.Store(cur.Begun)
+	if err := s.recall(ctx, &cur, from); err != nil {
+		return nil, err
+	}
 	opts := &ctlog.TailOptions{
 		From: from, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
-		Deliver: s.Deliver, Sift: s.sieve.Sift, Fault: a.fault,
+		Deliver: s.Deliver, Sift: s.sieve.Sift, Fault: a.fault, Witnesses: a.opts.Witnesses,
 	}
 	if a.opts.Seams.Tailer != nil {
 		s.tailer = a.opts.Seams.Tailer(client, cur, opts)

@@ -50,11 +50,15 @@ func (k *checker) file(f *file) {
 	if f.Logs != nil {
 		k.logs(f.Logs)
 	}
+	if f.Coverage != nil {
+		k.coverage(f.Coverage)
+	}
 	k.contact(f.Contact)
 	if f.State.Value != "" {
 		k.c.State = k.abs(f.State.Value)
 	}
 	k.c.Poll = k.duration(f.Poll, "poll", minPoll, maxPoll)
+	k.witnesses(f)
 }
 
 // Limits of durations; docs/config.md says why.

@@ -29,12 +29,15 @@ type Config struct {
 	// Receivers is empty when none is configured: then matches are printed.
 	Receivers []Receiver
 	Logs      Logs
+	Coverage  Coverage
 	// Contact goes into the User-Agent with which logs are asked; "" when not given.
 	Contact string
 	// State is the path of the database, "" when not given.
 	State string
 	// Poll is the time between two looks at the head of a log, 0 when not given.
 	Poll time.Duration
+	// Witnesses are those whose cosignatures on checkpoints are verified.
+	Witnesses []Witness
 
 	lists []*list
 	self  stamp
@@ -51,6 +54,12 @@ type Watch struct {
 	Surprise string
 
 	inline []watch.Item
+}
+
+// Witness is the verifier key of a witness, "name+hash+key" (c2sp.org/signed-note). Only its shape was checked.
+type Witness struct {
+	VerifierKey string
+	Place       watch.Place
 }
 
 // Expect is what certificates of a watch promise. All conditions that are given must hold; nil and 0 are not given.
@@ -116,6 +125,12 @@ type Log struct {
 	// Dial is where to connect instead of the host of the URL ("host:port" or a URL without path), or "".
 	Dial  string
 	Place watch.Place
+}
+
+// Coverage says what is too little to see.
+type Coverage struct {
+	// MinOperators is how many operators must have a log that makes progress; 0 when not given.
+	MinOperators int
 }
 
 // maxFile bounds the configuration file, without its bulk lists.

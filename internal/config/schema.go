@@ -12,9 +12,11 @@ type file struct {
 	Watch     []watchEntry    `yaml:"watch"`
 	Receivers []receiverEntry `yaml:"receivers"`
 	Logs      *logsEntry      `yaml:"logs"`
+	Coverage  *coverageEntry  `yaml:"coverage"`
 	Contact   text            `yaml:"contact"`
 	State     text            `yaml:"state"`
 	Poll      text            `yaml:"poll"`
+	Witnesses []text          `yaml:"witnesses"`
 }
 
 type watchEntry struct {
@@ -79,6 +81,11 @@ type logEntry struct {
 	MonitoringURL text `yaml:"monitoring_url"`
 	Key           text `yaml:"key"`
 	Dial          text `yaml:"dial"`
+}
+
+type coverageEntry struct {
+	node
+	MinOperators text `yaml:"min_operators"`
 }
 
 // mark is a place in the file; the zero mark is none.

@@ -12,6 +12,7 @@ const (
 	LogOutgrown  = "log-outgrown"
 	LogLagging   = "log-lagging"
 	LogClock     = "log-clock"
+	LogCondition = "log-" // and the name of a condition of a log
 	ListStale    = "list-stale"
 	StoreFailing = "store-failing"
 	StoreDamaged = "store-damaged"
@@ -67,6 +68,14 @@ var kinds = []Kind{
 		DependsOn: []string{OperatorDark}, TimeToResolve: time.Hour},
 	{Code: LogLagging, Title: "a log is behind", Template: "{subject}: {why}", Level: Daily,
 		DependsOn: []string{Offline, OperatorDark}, TimeToVisible: time.Hour, TimeToResolve: 10 * time.Minute},
+	{Code: LogCondition + "unreachable", Title: "a log does not answer", Template: "{subject}: {why}", Level: Daily,
+		DependsOn: []string{Offline, OperatorDark}, TimeToResolve: 10 * time.Minute},
+	{Code: LogCondition + "stale", Title: "a log signs no new head", Template: "{subject}: {why}", Level: Daily,
+		DependsOn: []string{ClockAhead, OperatorDark}, TimeToResolve: 10 * time.Minute},
+	{Code: LogCondition + "skew", Title: "front ends of a log lag", Template: "{subject}: {why}", Level: Daily,
+		DependsOn: []string{OperatorDark}, TimeToResolve: 10 * time.Minute},
+	{Code: LogCondition + "rate-limited", Title: "a log refuses requests as too many", Template: "{subject}: {why}", Level: Daily,
+		DependsOn: []string{OperatorDark}, TimeToResolve: 10 * time.Minute},
 	{Code: LogClock, Title: "a log dates its heads falsely", Template: "{subject}: {why}", Level: Daily,
 		DependsOn: []string{ClockBehind}, TimeToVisible: 10 * time.Minute, TimeToResolve: time.Hour},
 }
