@@ -151,7 +151,11 @@ func TestEveryCertificateOfTheRealCorpusIsShownOnce(t *testing.T) {
 		t.Skip("reads 17,000 certificates")
 	}
 	dir := shared(t, "corpus", "real")
-	for _, b := range []string{"public-leaf", "public-other", "public-precert", "staging-precert", "wire-other", "ct-accepted-root", "ca"} {
+	bundles := []string{"public-precert", "wire-other", "ct-accepted-root"}
+	if !raced() { // the detector makes it many times slower, and finds nothing more in the others
+		bundles = append(bundles, "public-leaf", "public-other", "staging-precert", "ca")
+	}
+	for _, b := range bundles {
 		t.Run(b, func(t *testing.T) {
 			t.Parallel()
 			base := filepath.Join(dir, b)
