@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,12 @@ func TestTheConstructedCorpusIsReportedAlsoBesideAThousandNetworks(t *testing.T)
 			}
 		})
 	}
+}
+
+// raced says that the race detector is at work.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 func TestEveryCertificateOfTheRealCorpusIsShownOnce(t *testing.T) {
