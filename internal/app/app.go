@@ -156,8 +156,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.listedAtStart(ctx); err != nil {
 		return nil, err
 	}
-	a.auditor = newAuditor(a.store, opts.Audit, a.logger)
-	a.auditor.logs, a.auditor.messages = a.audited, a.faultMessages
+	a.auditor = a.newAuditor()
 	return a, nil
 }
 

@@ -3,8 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +37,8 @@ type auditor struct {
 	logger *slog.Logger
 	// logs are those that are followed.
 	logs func() []audited
+	// listed are the logs that lists name, followed or not: for their keys. May be nil.
+	listed func() []loglist.Log
 	// messages tell the receivers of a fault, or that it is over.
 	messages func(kind string, f ctlog.Fault) []store.OutboxRow
 
@@ -63,6 +63,16 @@ type audited struct {
 	client ctlog.Client
 	// newest is the newest head that the log has signed, verified or not; may be zero.
 	newest func() ctlog.Head
+}
+
+// newAuditor is the auditor of the app.
+func (a *App) newAuditor() *auditor {
+	w := newAuditor(a.store, a.opts.Audit, a.logger)
+	w.logs, w.messages = a.audited, a.faultMessages
+	if a.opts.Lists != nil {
+		w.listed = func() []loglist.Log { return a.opts.Lists.Joined().Logs }
+	}
+	return w
 }
 
 func newAuditor(s *store.Store, rules audit.Rules, logger *slog.Logger) *auditor {
@@ -121,7 +131,7 @@ func row(p *audit.Promise) store.SCT {
 	}
 }
 
-// verify knows the keys of the logs that are followed, and of those that the embedded list names.
+// verify knows the keys of the logs that are followed, and of those that some list names, be it the embedded one.
 func (a *auditor) verify(now time.Time) *sct.Verifier {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,6 +139,9 @@ func (a *auditor) verify(now time.Time) *sct.Verifier {
 		var logs []loglist.Log
 		for _, l := range a.logs() {
 			logs = append(logs, *l.log)
+		}
+		if a.listed != nil {
+			logs = append(logs, a.listed()...)
 		}
 		a.verifier, a.made = sct.NewVerifier(append(logs, loglist.Embedded().Logs...), nil), now
 	}
@@ -200,253 +213,6 @@ func (a *auditor) answered(id [32]byte, ok bool, now time.Time) {
 	p.until = now.Add(min(a.rules.Retry<<min(p.failures, 20), auditPause))
 	p.failures++
 	a.pauses[id] = p
-}
-
-// visit is the look at the due promises of one log. of is nil when it is not followed.
-type visit struct {
-	*auditor
-	id  [32]byte
-	of  *audited
-	now time.Time
-
-	verified ctlog.Head // of the tailer
-	newest   *ctlog.Head
-}
-
-func (a *auditor) visit(ctx context.Context, id [32]byte, of *audited, now time.Time) error {
-	v := &visit{auditor: a, id: id, of: of, now: now}
-	if l, ok, err := a.store.LoadLog(ctx, id); err != nil {
-		return err
-	} else if ok && len(l.Cursor) > 0 {
-		var cur ctlog.Cursor
-		if err := json.Unmarshal(l.Cursor, &cur); err != nil {
-			return fmt.Errorf("reading the stored cursor of %s: %w", l.Name, err)
-		}
-		v.verified = cur.Verified
-	}
-	for ctx.Err() == nil {
-		due, err := a.store.DueSCTs(ctx, id, now, auditBatch)
-		if err != nil || len(due) == 0 {
-			return err
-		}
-		for i := range due {
-			more, err := v.look(ctx, &due[i])
-			if err != nil || !more || ctx.Err() != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// look settles one promise as far as it can be. more is false when the log is not to be asked again in this round.
-func (v *visit) look(ctx context.Context, c *store.SCT) (more bool, err error) {
-	var p audit.Progress
-	if err := json.Unmarshal(c.Progress, &p); err != nil {
-		return false, fmt.Errorf("reading the progress of SCT %x: %w", c.LeafHash, err)
-	}
-	if p.State == audit.Unaudited && v.of != nil {
-		// The log is followed by now. Before, nobody could tell whether it has signed this, nor by when it was due.
-		if p, err = v.recognize(c); err != nil {
-			return false, err
-		}
-		if p.State == audit.Invalid {
-			c.State, c.Next, c.Progress = string(p.State), p.Next, mustJSON(p)
-			return true, v.store.UpdateSCT(ctx, *c, nil)
-		}
-	}
-	answer, proof, err := v.answer(ctx, c)
-	if err != nil || answer.Kind == 0 || ctx.Err() != nil {
-		return false, err
-	}
-	next, event := v.rules.Step(p, c.Due, answer, v.now)
-	c.State, c.Next, c.Progress = string(next.State), next.Next, mustJSON(next)
-	var fault *store.Fault
-	var messages []store.OutboxRow
-	if event != audit.Nothing {
-		f := v.fault(c, &next, proof)
-		if event == audit.Accuse {
-			fault = &store.Fault{Kind: f.Kind, LogID: f.Log, LogName: f.LogName, Text: f.Text, Evidence: f.Evidence, At: f.At}
-			messages = v.messages("fault", f)
-			v.logger.Warn("fault of a log", "log", f.LogName, "kind", f.Kind, "text", f.Text)
-		} else {
-			f.Evidence = nil
-			messages = v.messages("resolved", f)
-			v.logger.Info("a log has kept a promise late", "log", f.LogName, "kind", f.Kind, "text", f.Text)
-		}
-	}
-	if err := v.store.UpdateSCT(ctx, *c, fault, messages...); err != nil {
-		return false, err
-	}
-	return answer.Kind != audit.NoAnswer, nil
-}
-
-// recognize begins anew with a promise of a log that was not known before.
-func (v *visit) recognize(c *store.SCT) (audit.Progress, error) {
-	s, err := sct.Parse(c.Raw)
-	if err != nil {
-		return audit.Progress{}, fmt.Errorf("reading a stored SCT: %w", err)
-	}
-	var e ctlog.Entry
-	if ctlog.ReadMerkleTreeLeaf(&e, c.Leaf); e.Problem != "" {
-		return audit.Progress{}, fmt.Errorf("reading the leaf of a stored SCT: %s", e.Problem)
-	}
-	known := sct.NewVerifier([]loglist.Log{*v.of.log}, nil)
-	p, err := v.rules.Promise(known, s, sct.Entry{Precert: e.Precert, IssuerKeyHash: e.IssuerKeyHash, Cert: e.Cert}, v.now)
-	if err != nil {
-		return audit.Progress{}, err
-	}
-	c.Due = p.Due
-	return p.Progress, nil
-}
-
-// exhibit is what a denial is about.
-type exhibit struct {
-	head ctlog.Head
-	err  error
-}
-
-// answer looks for the leaf: among our own sightings, else at the log. No answer at all means that the log may not be
-// asked now.
-func (v *visit) answer(ctx context.Context, c *store.SCT) (audit.Answer, *exhibit, error) {
-	seen, err := v.store.SightingsOfLeaf(ctx, v.id, c.LeafHash)
-	if err != nil {
-		return audit.Answer{}, nil, err
-	}
-	if len(seen) > 0 && seen[0] < v.verified.Size {
-		return audit.Answer{Kind: audit.Included, Index: seen[0]}, nil, nil
-	}
-	if v.of == nil {
-		name := base64.StdEncoding.EncodeToString(v.id[:])
-		if l := v.verify(v.now).Log(v.id); l != nil {
-			name = l.Name()
-		}
-		return audit.Answer{Kind: audit.NotFollowed, Text: "the log is not followed: " + name}, nil, nil
-	}
-	s, err := sct.Parse(c.Raw)
-	if err != nil {
-		return audit.Answer{}, nil, fmt.Errorf("reading a stored SCT: %w", err)
-	}
-	var index *uint64
-	if i, ok := s.LeafIndex(); ok {
-		index = &i
-	} else if v.of.log.Kind == loglist.Static {
-		return audit.Answer{Kind: audit.NoIndex, Text: "the SCT of a static log names no index to look at"}, nil, nil
-	}
-	head, ok := v.head(ctx, c.Due)
-	if !ok {
-		return audit.Answer{Kind: audit.NoHead}, nil, nil
-	}
-	if !v.mayAsk(v.id, v.now) {
-		return audit.Answer{}, nil, nil
-	}
-	actx, cancel := context.WithTimeout(ctx, auditTime)
-	defer cancel()
-	at, err := v.of.client.Inclusion(actx, c.LeafHash, index, head)
-	var absent *ctlog.AbsentError
-	var unproven *ctlog.UnprovenError
-	answered := err == nil || errors.As(err, &absent) || errors.As(err, &unproven)
-	v.answered(v.id, answered, v.now)
-	switch {
-	case err == nil:
-		return audit.Answer{Kind: audit.Included, Index: at}, nil, nil
-	case errors.As(err, &absent):
-		return audit.Answer{Kind: audit.Absent, HeadTime: head.Time(), Text: err.Error()}, &exhibit{head, err}, nil
-	case errors.As(err, &unproven):
-		return audit.Answer{Kind: audit.Unproven, HeadTime: head.Time(), Text: err.Error()}, &exhibit{head, err}, nil
-	}
-	return audit.Answer{Kind: audit.NoAnswer, Text: err.Error()}, nil, nil
-}
-
-// head is a head from after the promise was due: the one that the tailer has verified last, or else the newest one,
-// when that is proven to be an extension of it.
-func (v *visit) head(ctx context.Context, due time.Time) (ctlog.Head, bool) {
-	late := func(h *ctlog.Head) bool { return h.Raw != nil && !h.Time().Before(due) }
-	if late(&v.verified) {
-		return v.verified, true
-	}
-	if v.newest == nil {
-		v.newest = new(ctlog.Head)
-		if h := v.of.newest(); h.Raw != nil && h.Size >= v.verified.Size && v.mayAsk(v.id, v.now) {
-			cctx, cancel := context.WithTimeout(ctx, auditTime)
-			defer cancel()
-			if err := v.of.client.Consistent(cctx, v.verified, h); err == nil {
-				*v.newest = h
-			}
-		}
-	}
-	return *v.newest, late(v.newest)
-}
-
-// SCTNotMerged is the kind of fault of a log that has not kept the promise of an SCT.
-const SCTNotMerged = "sct-not-merged"
-
-// fault is the accusation. Its text is the same each time it is made, so that it is told once.
-func (v *visit) fault(c *store.SCT, p *audit.Progress, ex *exhibit) ctlog.Fault {
-	g := loglist.Log{ID: v.id}
-	if v.of != nil {
-		g = *v.of.log
-	}
-	signed := time.UnixMilli(int64(c.Timestamp)).UTC()
-	f := ctlog.Fault{Kind: SCTNotMerged, Log: v.id, LogName: g.Name(), At: time.Now().UTC(),
-		Text: fmt.Sprintf("an SCT of %s promises the leaf %s in the log by %s, and it is not there", signed.Format(time.RFC3339),
-			base64.StdEncoding.EncodeToString(c.LeafHash[:]), c.Due.UTC().Format(time.RFC3339))}
-	if ex != nil {
-		f.Evidence = mustJSON(evidence(&f, &g, c, p, ex))
-	}
-	return f
-}
-
-// sctEvidence is what a third party needs to judge a promise that was not kept: the SCT with what it signs, and a head
-// that the log signed after the promise was due. Its fields are named as those in the evidence of other faults.
-type sctEvidence struct {
-	Version int         `json:"version"`
-	Kind    string      `json:"kind"`
-	Text    string      `json:"text"`
-	At      time.Time   `json:"at"`
-	Log     evidenceLog `json:"log"`
-	Key     []byte      `json:"key"`
-	// Heads holds the head in which the leaf was looked for, as the log signed it.
-	Heads    []string    `json:"heads"`
-	Received []time.Time `json:"received"`
-	// SCT is the SerializedSCT, Entry the MerkleTreeLeaf that it promises; the same bytes are what it signs.
-	SCT   []byte `json:"sct"`
-	Entry []byte `json:"entry"`
-	// EntryIndex is where a static log promised the leaf, EntryHash the leaf hash that its tree has there, and EntryPath
-	// the audit path of that.
-	EntryIndex *uint64      `json:"entry_index,omitempty"`
-	EntryHash  *ctlog.Hash  `json:"entry_hash,omitempty"`
-	EntryPath  []ctlog.Hash `json:"entry_path,omitempty"`
-	// Since is when the log first denied the leaf, Denials how often it did, and Answer what it last said.
-	Since   time.Time `json:"since"`
-	Denials int       `json:"denials"`
-	Answer  string    `json:"answer"`
-}
-
-type evidenceLog struct {
-	Kind          string  `json:"kind"`
-	Name          string  `json:"name"`
-	URL           string  `json:"url"`
-	MonitoringURL string  `json:"monitoring_url,omitempty"`
-	MMD           float64 `json:"mmd"`
-}
-
-func evidence(f *ctlog.Fault, g *loglist.Log, c *store.SCT, p *audit.Progress, ex *exhibit) *sctEvidence {
-	ev := &sctEvidence{
-		Version: 1, Kind: f.Kind, Text: f.Text, At: f.At, Key: g.Key,
-		Log: evidenceLog{Kind: g.Kind.String(), Name: g.Name(), URL: g.URL, MonitoringURL: g.MonitoringURL,
-			MMD: c.Due.Sub(time.UnixMilli(int64(c.Timestamp))).Seconds()},
-		Heads: []string{string(ex.head.Raw)}, Received: []time.Time{ex.head.Received.UTC()}, SCT: c.Raw, Entry: c.Leaf,
-		Since: p.Since.UTC(), Denials: p.Denials, Answer: ex.err.Error(),
-	}
-	var absent *ctlog.AbsentError
-	if errors.As(ex.err, &absent) && absent.Index != nil {
-		ev.EntryIndex = absent.Index
-		if absent.Proof != nil || ex.head.Size == 1 {
-			ev.EntryHash, ev.EntryPath = &absent.Found, absent.Proof
-		}
-	}
-	return ev
 }
 
 // faultMessages tell the receivers that a log did something wrong (kind "fault"), or that it made it good ("resolved").

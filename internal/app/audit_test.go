@@ -223,10 +223,10 @@ func TestD06ARestartForgetsNothingAndTheLateMergeIsTold(t *testing.T) {
 		t.Errorf("asked %d times in three days about one SCT", h.oracle.asked)
 	}
 	faults, err := h.store.Faults(t.Context(), 10)
-	if err != nil || len(faults) != 1 || faults[0].Kind != SCTNotMerged || faults[0].Count != 1 {
+	if err != nil || len(faults) != 1 || faults[0].Kind != ctlog.NotMerged || faults[0].Count != 1 {
 		t.Fatalf("faults %+v, %v", faults, err)
 	}
-	var ev sctEvidence
+	var ev ctlog.Evidence
 	if err := json.Unmarshal(faults[0].Evidence, &ev); err != nil || ev.Denials < 4 || len(ev.Heads) != 1 || ev.Answer == "" || len(ev.SCT) == 0 || len(ev.Entry) == 0 {
 		t.Errorf("evidence %s, %v", faults[0].Evidence, err)
 	}
