@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// schedulesEnv is how many random schedules are run: 500 is the full number.
-const schedulesEnv = "TOCSIN_SCHEDULES"
+// schedulesEnv is how many random schedules are run. 500 is the full number; by default it is 30, and few with -short or
+// the race detector. seedEnv runs the one of that seed alone.
+const (
+	schedulesEnv = "TOCSIN_SCHEDULES"
+	seedEnv      = "TOCSIN_SEED"
+)
 
 func schedules(t *testing.T) int {
 	if text := os.Getenv(schedulesEnv); text != "" {
@@ -21,8 +25,11 @@ func schedules(t *testing.T) int {
 		}
 		return n
 	}
-	if testing.Short() {
-		return 5
+	switch {
+	case testing.Short():
+		return 3
+	case raceDetector:
+		return 6
 	}
 	return 30
 }
@@ -33,7 +40,7 @@ func TestNothingIsLostAndNobodyFalselyAccusedUnderRandomSchedules(t *testing.T) 
 		t.Fatal(err)
 	}
 	from, to := 0, schedules(t)
-	if text := os.Getenv("TOCSIN_SEED"); text != "" { // one again
+	if text := os.Getenv(seedEnv); text != "" {
 		if n, err := strconv.Atoi(text); err == nil {
 			from, to = n, n+1
 		}
