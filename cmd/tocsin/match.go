@@ -112,7 +112,6 @@ type matching struct {
 	all   bool
 	enc   *json.Encoder
 	now   time.Time
-	scan  cert.Scan
 	total matchTotal
 	stop  error // why not everything was looked at: an interrupt, or nobody to tell
 }

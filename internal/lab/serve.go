@@ -142,7 +142,7 @@ func schedules(specs []string, seed uint64) (a, b fault.Schedule, err error) {
 		to, kind, n := &a, "rfc6962", uint64(1)
 		switch {
 		case !ok || name != logA && name != logB:
-			return nil, nil, fmt.Errorf("faults %q: begin with %s: or %s:", spec, logA, logB)
+			return nil, nil, fmt.Errorf("faults %q do not begin with the name of a log and a colon: %s or %s", spec, logA, logB)
 		case name == logB:
 			to, kind, n = &b, "static", 2
 		}
