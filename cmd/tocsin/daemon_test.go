@@ -25,6 +25,10 @@ type told struct {
 		Kind    string `json:"kind"`
 		LogName string `json:"log_name"`
 	} `json:"fault"`
+	Event struct { // of a log list
+		Kind string `json:"kind"`
+		Text string `json:"text"`
+	} `json:"event"`
 	at   time.Time // when it was read
 	last bool      // nothing about an issuance followed before the process ended
 }

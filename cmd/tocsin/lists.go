@@ -119,10 +119,13 @@ func listsText(w io.Writer, all []lists.Status) {
 
 func age(seconds float64) string {
 	d := time.Duration(seconds) * time.Second
-	if d >= 48*time.Hour {
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	switch {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < 48*time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
-	return d.String()
+	return fmt.Sprintf("%d days", d/(24*time.Hour))
 }
 
 // listSources are the lists to follow: of the flag, of the config, or the public one.

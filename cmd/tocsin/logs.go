@@ -122,6 +122,7 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 		fmt.Fprintf(w, "process: %s of memory, %d of %d file descriptors, database %s, disk %s free of %s\n", usage.Size(u.RSS), u.Files, u.FilesLimit,
 			usage.Size(u.Database), usage.Size(u.DiskFree), usage.Size(u.DiskSize))
 	}
+	listsText(w, c.Lists)
 	for _, f := range c.Faults {
 		fmt.Fprintf(w, "fault %s of %s, %s, last %s: %s\n", f.Kind, notify.Safe(f.Log, 100), count(int(f.Count), "time"), f.Last.UTC().Format(time.RFC3339), notify.Safe(f.Text, 500))
 	}

@@ -606,3 +606,100 @@ func TestAFileIsReadLikeAURL(t *testing.T) {
 	}
 	want(t, "followed", names(s), "A/1")
 }
+
+// shared finds the folder of shared data beside the repository, or skips.
+func shared(t testing.TB) string {
+	if dir := os.Getenv("TOCSIN_SHARED"); dir != "" {
+		return dir
+	}
+	dir, _ := os.Getwd()
+	for ; ; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(filepath.Join(dir, "shared", "data")); err == nil && st.IsDir() {
+			return filepath.Join(dir, "shared")
+		}
+		if dir == filepath.Dir(dir) {
+			t.Skip("the shared data folder is not beside this repository; real lists are not tested here")
+		}
+	}
+}
+
+func TestRealListsSignedByGoogleAndJoinedWithApples(t *testing.T) {
+	dir := filepath.Join(shared(t), "data", "loglists")
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	synctest.Test(t, func(t *testing.T) {
+		signed, sig := read("signed-2025-05-23/log_list.json"), read("signed-2025-05-23/log_list.sig")
+		p := newPublisher()
+		p.files["/log_list.json"], p.files["/log_list.sig"] = signed, sig
+		p.files["/apple.json"] = read("apple-current_log_list-v511-2026-04-01.json")
+		const apple = "https://lists.example.com/apple.json"
+		s, err := Open([]Source{{Name: place, Key: loglist.DefaultKey()}, {Name: apple}}, &Options{Client: clientOf(p)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st := s.Status()
+		if st[0].Signature != "verified" || st[0].Version != "54.12" || st[0].Followed != 39 || st[1].Signature != "no key" || st[1].Version != "511" || st[1].Followed != 57 {
+			t.Errorf("%+v", st)
+		}
+		both := len(s.Wanted())
+		if both < 57 || both > 57+39 {
+			t.Errorf("%d logs followed", both)
+		}
+		for _, row := range []struct {
+			name string
+			list []byte
+			sig  []byte
+		}{
+			{"one flipped byte in the list", func() []byte { b := bytes.Clone(signed); b[len(b)/2] ^= 1; return b }(), sig},
+			{"one flipped byte in the signature", append(bytes.Clone(signed), '\n'), func() []byte { b := bytes.Clone(sig); b[100] ^= 1; return b }()},
+			{"a newer list under the old signature", read("google-log_list-85.108-2026-06-14.json"), sig},
+			{"no signature", read("google-log_list-85.108-2026-06-14.json"), nil},
+		} {
+			p.set(func() {
+				p.files["/log_list.json"], p.files["/log_list.sig"] = row.list, row.sig
+				if row.sig == nil {
+					delete(p.files, "/log_list.sig")
+				}
+			})
+			if err := s.Refresh(t.Context()); err == nil || len(s.Wanted()) != both || s.Status()[0].Version != "54.12" {
+				t.Errorf("%s: %v, %d logs followed", row.name, err, len(s.Wanted()))
+			}
+		}
+		want(t, "told", told(t, s), Refused)
+	})
+}
+
+// What happened to the real list between two days that are a year apart is more than may happen at once; what happened
+// between two months is not.
+func TestRealListsOfDifferentDays(t *testing.T) {
+	dir := filepath.Join(shared(t), "data", "loglists")
+	parse := func(name string) *loglist.List {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := loglist.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	may2025, june2026, august2026 := parse("signed-2025-05-23/log_list.json"), parse("google-log_list-85.108-2026-06-14.json"), parse("google-all_logs_list-2026-08-21.json")
+	if no := Judge(may2025, june2026, nil, may2025.Timestamp.AddDate(0, 0, 1)); no == nil {
+		t.Error("a year of changes in one day is believed")
+	}
+	if no := Judge(june2026, august2026, nil, time.Date(2026, 8, 21, 0, 0, 0, 0, time.UTC)); no != nil {
+		t.Errorf("the summer of 2026, with its shards of the first half retired, is refused: %s", no.Text)
+	}
+	if no := Judge(june2026, may2025, nil, june2026.Timestamp); no == nil || !no.Older {
+		t.Errorf("the past is believed: %+v", no)
+	}
+}
