@@ -99,6 +99,9 @@ func explainText(w io.Writer, x *app.Explanation, next string) error {
 		}
 		say("seen in %s #%d, %s, at %s", safe(s.Log), s.Index, what, s.Time.UTC().Format(time.RFC3339))
 	}
+	for _, s := range x.SCTs {
+		say("promised by %s on %s for %s: %s", safe(s.Log), s.Time.UTC().Format(time.RFC3339), s.Due.UTC().Format(time.RFC3339), promiseText(&s))
+	}
 	var odd []cert.Oddity
 	if err := json.Unmarshal(x.Oddities, &odd); err != nil {
 		return err
@@ -119,4 +122,16 @@ func explainText(w io.Writer, x *app.Explanation, next string) error {
 	say("next: %s", safe(next))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// promiseText says how it stands with the promise of an SCT.
+func promiseText(s *app.Promised) string {
+	text := s.State
+	if s.Index != nil {
+		text += fmt.Sprintf(" at #%d", *s.Index)
+	}
+	if s.Note != "" {
+		text += ": " + notify.Safe(s.Note, 300)
+	}
+	return text
 }

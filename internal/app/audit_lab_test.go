@@ -15,7 +15,6 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/facts"
 	"github.com/tocsin-ct/tocsin/internal/lab"
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
-	"github.com/tocsin-ct/tocsin/internal/lab/entry"
 	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
@@ -222,12 +221,18 @@ func TestInclusionIsAskedForWhatWeHaveNotSeen(t *testing.T) {
 	s.submitFinal(lab.ToRFC6962, i)
 	s.until("both SCTs proven", func() bool { s.issue(); c := s.counts(); return c.Proven >= 2 && c.Overdue == 0 })
 	st := openBeside(t, s.state)
-	for _, l := range s.logs {
-		e, err := entry.Precertificate(i.Precert, i.Chain)
-		if err != nil {
-			t.Fatal(err)
+	id := cert.Identity(i.TBS, i.IssuerKeyHash())
+	x, err := Explain(t.Context(), st, id.String())
+	if err != nil || len(x.SCTs) != 2 {
+		t.Fatalf("explained: %+v, %v", x, err)
+	}
+	for n, p := range x.SCTs {
+		if p.Log != s.logs[n].Name() || p.State != "proven" || p.Index == nil || *p.Index != 0 || !p.Due.After(p.Time) {
+			t.Errorf("explained: %+v", p)
 		}
-		scts, err := st.SCTsOf(t.Context(), cert.Identity(e.Cert, e.IssuerKeyHash))
+	}
+	for _, l := range s.logs {
+		scts, err := st.SCTsOf(t.Context(), id)
 		if err != nil || len(scts) != 2 {
 			t.Fatalf("%d SCTs, %v", len(scts), err)
 		}

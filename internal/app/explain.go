@@ -24,6 +24,7 @@ type Explanation struct {
 	Matched     json.RawMessage    `json:"matched"`
 	Verdicts    []Decided          `json:"verdicts"` // oldest first
 	Sightings   []notify.Sighting  `json:"sightings"`
+	SCTs        []Promised         `json:"scts"`
 	Oddities    json.RawMessage    `json:"oddities"`
 	Messages    []Message          `json:"messages"`
 }
@@ -73,6 +74,9 @@ func Explain(ctx context.Context, s *store.Store, prefix string) (*Explanation, 
 		x.SHA256 = append(x.SHA256, hex.EncodeToString(f[:]))
 	}
 	x.Sightings = sightings(rec.Sightings)
+	if x.SCTs, err = promised(ctx, s, is.ID); err != nil {
+		return nil, err
+	}
 	for _, v := range rec.Verdicts {
 		d := Decided{At: v.At, Level: v.Level, Policy: v.Version, Facts: v.Facts, Reasons: []notify.Reason{}}
 		if err := json.Unmarshal(v.Reasons, &d.Reasons); err != nil {

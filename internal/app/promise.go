@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -223,4 +224,46 @@ func evidence(f *ctlog.Fault, g *loglist.Log, c *store.SCT, p *audit.Progress, e
 		}
 	}
 	return ev
+}
+
+// Promised is an SCT that was met in an issuance, and how it stands with it.
+type Promised struct {
+	Log   string    `json:"log"`
+	LogID string    `json:"log_id"` // base64
+	Time  time.Time `json:"time"`
+	// Due is when the promise must be kept.
+	Due time.Time `json:"due"`
+	// State is one of package audit: "waiting", "overdue", "proven", "reported", "unaudited", "invalid".
+	State string `json:"state"`
+	// Index is where the leaf was proven to be.
+	Index *uint64 `json:"index,omitempty"`
+	Note  string  `json:"note,omitempty"`
+}
+
+func promised(ctx context.Context, s *store.Store, issuance [32]byte) ([]Promised, error) {
+	scts, err := s.SCTsOf(ctx, issuance)
+	if err != nil {
+		return nil, err
+	}
+	names := map[[32]byte]string{}
+	if len(scts) > 0 {
+		logs, err := s.Logs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range logs {
+			names[l.ID] = l.Name
+		}
+	}
+	out := []Promised{}
+	for _, c := range scts {
+		var p audit.Progress
+		if err := json.Unmarshal(c.Progress, &p); err != nil {
+			return nil, fmt.Errorf("reading the progress of SCT %x: %w", c.LeafHash, err)
+		}
+		id := base64.StdEncoding.EncodeToString(c.LogID[:])
+		out = append(out, Promised{Log: cmp.Or(names[c.LogID], id), LogID: id, Time: time.UnixMilli(int64(c.Timestamp)).UTC(), Due: c.Due, State: c.State,
+			Index: p.Index, Note: p.Note})
+	}
+	return out, nil
 }
