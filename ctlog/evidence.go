@@ -73,8 +73,10 @@ const (
 )
 
 // about makes the evidence of a fault that concerns these heads. A head that was not signed is left out.
-func (t *Tailer) about(heads ...Head) Evidence {
-	ev := Evidence{Version: 1, Key: t.g.Key, Log: EvidenceLog{Kind: t.g.Kind.String(), Name: t.g.Name(), URL: t.g.URL, MonitoringURL: t.g.MonitoringURL, MMD: t.g.MMD.Seconds()}}
+func (t *Tailer) about(heads ...Head) Evidence { return aboutLog(t.g, heads...) }
+
+func aboutLog(g *loglist.Log, heads ...Head) Evidence {
+	ev := Evidence{Version: 1, Key: g.Key, Log: EvidenceLog{Kind: g.Kind.String(), Name: g.Name(), URL: g.URL, MonitoringURL: g.MonitoringURL, MMD: g.MMD.Seconds()}}
 	for _, h := range heads {
 		if h.Raw != nil {
 			ev.Heads = append(ev.Heads, string(h.Raw))
@@ -151,4 +153,12 @@ func firstLine(s string) string {
 		}
 	}
 	return s
+}
+
+// ForkEvidence makes the evidence of a fork that was found by comparing heads of different sources.
+func ForkEvidence(log loglist.Log, f *ForkError, at time.Time) *Evidence {
+	ev := aboutLog(&log, f.Older, f.Newer)
+	ev.Kind, ev.Text, ev.At = Forked, disarm(f.Error()), at.UTC()
+	ev.From, ev.To, ev.Want, ev.Got, ev.Proof = f.Older.Size, f.Newer.Size, &f.Older.Root, &f.Computed, f.Proof
+	return &ev
 }

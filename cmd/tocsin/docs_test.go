@@ -39,7 +39,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	types := map[string]any{
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
-		"drill": &drill.Outcome{}, "version": &versionInfo{},
+		"drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`
 			Fault faultOfALog `json:"fault"`

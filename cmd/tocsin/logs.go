@@ -107,6 +107,7 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 		if l.Note != "" {
 			fmt.Fprintf(w, "    note: %s\n", notify.Safe(l.Note, 300))
 		}
+		viewText(w, &l.LogView)
 	}
 	if c.PID != 0 {
 		whole := "seen"
