@@ -35,6 +35,7 @@ type lookout struct {
 	since  time.Time // first look
 	beat   string    // changes when the tailer shows life
 	moment int       // of the last look that found it
+	name   string
 }
 
 // look is what is found at one moment.
@@ -193,6 +194,7 @@ func (k *keeper) followed(l look, v *view) (seen []health.Observation) {
 			k.logs[g.ID] = o
 		}
 		o.moment++
+		o.name = g.Name
 		station := "log " + g.Name
 		switch {
 		case g.beat == "":
@@ -223,6 +225,7 @@ func (k *keeper) followed(l look, v *view) (seen []health.Observation) {
 	}
 	for id, o := range k.logs { // no longer followed
 		if !slices.ContainsFunc(v.logs, func(g coverage.Log) bool { return g.ID == id }) && o.moment > 0 {
+			k.pulses.Ended("log " + o.name)
 			delete(k.logs, id)
 		}
 	}
@@ -292,22 +295,6 @@ func (k *keeper) settle(open []health.Trouble) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.open = open
-}
-
-// unsettled makes them count although what is to be told could not be written down: it is told again.
-func (k *keeper) unsettled(open []health.Trouble, events []health.Event) {
-	for _, e := range events {
-		if e.Resolved {
-			open = append(open, e.Trouble)
-			continue
-		}
-		for i := range open {
-			if open[i].Code == e.Code && open[i].Subject == e.Subject {
-				open[i].Told = time.Time{}
-			}
-		}
-	}
-	k.settle(open)
 }
 
 // now is what the last look found, with the troubles that people see.
