@@ -261,6 +261,9 @@ func (c *watchCmd) judgeLists(set *lists.Set, err error) (again bool, fatal erro
 
 // listNotes are what people should know of the lists at the start.
 func listNotes(set *lists.Set, err error) (notes []string) {
+	if gone := set.Dropped(); len(gone) > 0 {
+		notes = append(notes, fmt.Sprintf("no longer read, as their list is no longer configured: %s", strings.Join(gone, ", ")))
+	}
 	if err != nil {
 		for _, part := range parts(err) {
 			notes = append(notes, part.text)

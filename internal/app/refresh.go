@@ -37,10 +37,14 @@ func (a *App) listedAtStart(ctx context.Context) error {
 			a.unusable(w, err)
 			continue
 		}
+		s.leaving.Store(w.Leaving)
 		a.logs = append(a.logs, s)
 	}
 	if len(a.logs) == 0 {
 		return errors.Join(errs...)
+	}
+	if err := a.opts.Lists.Own(); err != nil {
+		a.logger.Error("what is known of the lists does not outlive this run", "err", err)
 	}
 	return nil
 }
@@ -91,6 +95,7 @@ func (a *App) settle(ctx context.Context) {
 	for _, w := range a.opts.Lists.Wanted() {
 		s := a.find(w.Log.ID)
 		if s != nil && same(&s.log, &w.Log) {
+			s.leaving.Store(w.Leaving)
 			continue
 		}
 		if s != nil {
@@ -98,6 +103,8 @@ func (a *App) settle(ctx context.Context) {
 		}
 		if err := a.Follow(ctx, w.Log, a.from(w)); err != nil && ctx.Err() == nil {
 			a.unusable(w, err)
+		} else if s := a.find(w.Log.ID); s != nil {
+			s.leaving.Store(w.Leaving)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func (s *station) look() logLook {
 		Head: st.Head.Size, HeadAt: st.Head.Received, Position: st.Position, Verified: st.Verified,
 		Rate: st.Rate, Growth: st.Growth, CatchUp: st.CatchUp, Faulty: st.State == "faulty", Closed: st.State == "closed", Trouble: st.LastError,
 	}}
+	if s.leaving.Load() && st.Verified > 0 && st.Verified >= st.Head.Size { // it owes nothing more
+		g.Closed = true
+	}
 	if st.Head.Raw != nil {
 		g.HeadTime = st.Head.Time()
 	}

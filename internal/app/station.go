@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
@@ -16,6 +17,8 @@ type station struct {
 	follower
 	tailer Tailer
 	began  time.Time
+	// leaving is set while the log is read to its end only, because it left the lists.
+	leaving atomic.Bool
 
 	stop context.CancelFunc // ends the tailer
 	done chan struct{}      // closed when it has ended; nil before it runs

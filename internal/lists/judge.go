@@ -9,6 +9,9 @@ import (
 	"github.com/tocsin-ct/tocsin/loglist"
 )
 
+// maxFollowed bounds the logs of one list that are read: ten times what all of the world has.
+const maxFollowed = 1000
+
 // fewLost is the number of logs up to which a loss is never too many, by count.
 const fewLost = 2
 
@@ -36,7 +39,7 @@ func (e *UpdateError) Error() string {
 // Judge decides whether an update takes the place of the list in force, which may be nil; nil is yes. An update is
 // refused
 //
-//   - when it has no log to follow;
+//   - when it has no log to follow, or more than a thousand;
 //   - when its date is before that of the list in force: somebody shows us the past;
 //   - when it loses, at once, more than a third of the logs that are followed and at least three, or every log of an
 //     operator that has two or more.
@@ -51,6 +54,9 @@ func Judge(before, after *loglist.List, accepted *Refusal, now time.Time) *Refus
 	}
 	if len(next) == 0 {
 		return &Refusal{Empty: true, Text: fmt.Sprintf("none of its %d logs is to be followed", len(after.Logs))}
+	}
+	if len(next) > maxFollowed {
+		return &Refusal{Text: fmt.Sprintf("it has %d logs to follow, more than %d", len(next), maxFollowed)}
 	}
 	if before == nil {
 		return nil

@@ -25,6 +25,12 @@ func TestJudge(t *testing.T) {
 		}
 		return out
 	}
+	crowd := &loglist.List{}
+	for i := range maxFollowed + 1 {
+		g := a("A/1")
+		g.ID[0], g.ID[1] = byte(i), byte(i>>8)
+		crowd.Logs = append(crowd.Logs, g)
+	}
 	for _, row := range []struct {
 		name          string
 		before, after *loglist.List
@@ -35,6 +41,7 @@ func TestJudge(t *testing.T) {
 		{"the first list is taken", nil, of(a("A/1")), nil, "", 0},
 		{"a list without logs is refused, even as the first", nil, of(), nil, "none of its 0 logs", 0},
 		{"a list in which no log is to be followed is refused", of(a("A/1")), of(a("A/1", in(loglist.Rejected))), nil, "none of its 1 logs", 0},
+		{"a thousand logs are too many", nil, crowd, nil, "it has 1001 logs to follow", 0},
 		{"logs may come", nine, of(append([]loglist.Log{a("G/1"), a("G/2")}, nine.Logs...)...), nil, "", 0},
 		{"one log may leave", nine, of(nine.Logs[1:]...), nil, "", 0},
 		{"the only log of an operator may leave", nine, of(nine.Logs[:8]...), nil, "", 0},

@@ -81,7 +81,9 @@ type Set struct {
 	inForce map[string]*force // by name of the source
 	joined  *loglist.List
 	started bool // the first refresh is over
+	owned   bool // the memory is ours to write
 	problem error
+	dropped []string
 }
 
 // force is a list in force.
@@ -128,12 +130,23 @@ func Open(sources []Source, opts *Options) (*Set, error) {
 			s.inForce[src.Name] = &force{src.Floor, FromEmbedded}
 		}
 	}
-	s.mem.forget(sources)
+	s.dropped = s.mem.forget(sources)
 	return s, nil
 }
 
 // Problem is what was wrong with the memory, or nil.
 func (s *Set) Problem() error { return s.problem }
+
+// Dropped are the names of logs that are not read any more because their lists are no longer configured.
+func (s *Set) Dropped() []string { return s.dropped }
+
+// Own begins to write the memory. It is called once the state beside it is locked: before, another daemon may own it.
+func (s *Set) Own() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owned = true
+	return s.save()
+}
 
 // check is what every copy must pass, from wherever it comes.
 func check(list, signature []byte, key crypto.PublicKey) (*loglist.List, error) {
@@ -278,5 +291,9 @@ func Stored(state string) (*Set, error) {
 	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {
 		sources = append(sources, Source{Name: name})
 	}
-	return Open(sources, &Options{Memory: MemoryPath(state)})
+	s, err := Open(sources, &Options{Memory: MemoryPath(state)})
+	if err == nil {
+		s.owned = true
+	}
+	return s, err
 }

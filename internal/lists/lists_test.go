@@ -520,6 +520,7 @@ func TestTheMemoryOutlivesTheProgram(t *testing.T) {
 		// Another list is configured: the operator has chosen.
 		p.files["/mine.json"] = list(a("M/1"))
 		s = open(t, p, Source{Name: "https://lists.example.com/mine.json"}, Options{Memory: memory})
+		want(t, "no longer read", s.Dropped(), "A/1", "C/1", "N/1")
 		_ = s.Refresh(t.Context())
 		want(t, "with another list", names(s), "M/1")
 	})
@@ -558,8 +559,32 @@ func TestAMemoryThatCannotBeWrittenStopsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Own(); err == nil {
+		t.Error("no word about a memory that cannot be written")
+	}
 	if err := s.Refresh(t.Context()); err == nil || len(s.Wanted()) != 1 {
 		t.Errorf("%v, %v", err, names(s))
+	}
+}
+
+func TestNothingIsWrittenBeforeTheStateIsOurs(t *testing.T) {
+	p := newPublisher(a("A/1"))
+	memory := memoryFile(t)
+	s, err := Open([]Source{{Name: place}}, &Options{Client: clientOf(p), Memory: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(memory); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the memory of another daemon is written: %v", err)
+	}
+	if err := s.Own(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(memory); err != nil {
+		t.Error(err)
 	}
 }
 

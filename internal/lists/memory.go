@@ -132,7 +132,7 @@ func (m *memory) decode(b []byte) error {
 
 // save writes the memory: whole or not at all, for the owner only.
 func (s *Set) save() error {
-	if s.opts.Memory == "" {
+	if s.opts.Memory == "" || !s.owned {
 		return nil
 	}
 	err := s.mem.write(s.opts.Memory)
@@ -190,8 +190,9 @@ func (m *memory) source(name string) *source {
 	return s
 }
 
-// forget drops lists that are not configured any more, and logs that only such lists had: the operator has chosen.
-func (m *memory) forget(sources []Source) {
+// forget drops lists that are not configured any more, and logs that only such lists had, whose names it returns: the
+// operator has chosen.
+func (m *memory) forget(sources []Source) (dropped []string) {
 	configured := func(name string) bool {
 		return slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name })
 	}
@@ -201,8 +202,13 @@ func (m *memory) forget(sources []Source) {
 		}
 	}
 	m.Logs = slices.DeleteFunc(m.Logs, func(l *remembered) bool {
-		return len(l.Sources) > 0 && !slices.ContainsFunc(l.Sources, configured)
+		drop := len(l.Sources) > 0 && !slices.ContainsFunc(l.Sources, configured)
+		if drop && l.Closed.IsZero() {
+			dropped = append(dropped, l.Log.Name())
+		}
+		return drop
 	})
+	return dropped
 }
 
 // find returns the log with that id, or nil.

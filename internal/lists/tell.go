@@ -29,7 +29,10 @@ type Event struct {
 }
 
 func (s *Set) event(e Event) {
-	e.At = e.At.UTC()
+	const most = 100 // names
+	if e.At = e.At.UTC(); len(e.Logs) > most {
+		e.Logs = e.Logs[:most]
+	}
 	e.Key = fmt.Sprintf("%s %s %s %d", e.Kind, e.List, some(e.Logs), e.At.UnixMilli())
 	if len(s.mem.Events) >= maxEvents { // nobody takes them
 		s.mem.Events = s.mem.Events[1:]
@@ -46,6 +49,11 @@ func (s *Set) trouble(name string, m *source, kind, text string, now time.Time) 
 		m.Troubles[kind] = t
 	}
 	t.Text = text
+	for _, at := range []*time.Time{&t.Since, &m.Checked} { // the clock was set back
+		if at.After(now) {
+			*at = now
+		}
+	}
 	s.log.Warn("log list", "list", name, "trouble", kind, "err", text)
 	if t.Told || kind == Unreachable && now.Sub(later(t.Since, m.Checked)) < s.opts.Patience {
 		return

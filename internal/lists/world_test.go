@@ -155,6 +155,9 @@ func open(t testing.TB, p *publisher, src Source, o Options) *Set {
 	if s.Problem() != nil {
 		t.Fatal(s.Problem())
 	}
+	if err := s.Own(); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
