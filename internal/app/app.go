@@ -108,10 +108,11 @@ type App struct {
 
 	rang atomic.Int64 // alarms and pages since the start: newly decided, or left over and delivered
 
-	mu    sync.Mutex
-	logs  []*station // changes while running: see Follow and settle
-	blind []string   // in Once mode: why something was not seen
-	tails sync.WaitGroup
+	mu     sync.Mutex
+	logs   []*station    // changes while running: see Follow and settle
+	unkept []ctlog.Fault // while the state file cannot be written
+	blind  []string      // in Once mode: why something was not seen
+	tails  sync.WaitGroup
 }
 
 // New opens the state and prepares everything. It is refused while another daemon owns the state: see
@@ -311,12 +312,40 @@ func (a *App) fault(f ctlog.Fault) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a.logger.Warn("fault of a log", "log", f.LogName, "kind", f.Kind, "text", f.Text)
+	if err := a.keepFault(ctx, f); err != nil {
+		a.logger.Error("a fault of a log cannot be kept now; trying again", "log", f.LogName, "kind", f.Kind, "err", err)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.unkept) < maxUnkept {
+			a.unkept = append(a.unkept, f)
+		}
+	}
+}
+
+// maxUnkept bounds the faults that wait in memory for a state file that can be written: a log tells each of its own once.
+const maxUnkept = 1000
+
+func (a *App) keepFault(ctx context.Context, f ctlog.Fault) error {
 	err := a.store.RecordFault(ctx, store.Fault{Kind: f.Kind, LogID: f.Log, LogName: f.LogName, Text: f.Text, Evidence: f.Evidence, At: f.At})
 	if err == nil {
 		_, err = a.store.Enqueue(ctx, a.faultMessages("fault", f)...)
 	}
-	if err != nil {
-		a.logger.Error("a fault of a log could not be kept", "log", f.LogName, "kind", f.Kind, "err", err)
+	return err
+}
+
+// keepFaults keeps what could not be kept before.
+func (a *App) keepFaults(ctx context.Context) {
+	a.mu.Lock()
+	waiting := a.unkept
+	a.unkept = nil
+	a.mu.Unlock()
+	for i, f := range waiting {
+		if err := a.keepFault(ctx, f); err != nil {
+			a.mu.Lock()
+			a.unkept = append(waiting[i:len(waiting):len(waiting)], a.unkept...)
+			a.mu.Unlock()
+			return
+		}
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/coverage"
@@ -31,7 +33,7 @@ func (a *App) care(ctx context.Context) error {
 	if a.opts.Once {
 		return nil
 	}
-	c := carer{App: a, began: time.Now(), told: map[string]bool{}}
+	c := carer{App: a, began: time.Now()}
 	if kept, err := a.store.Troubles(ctx); err != nil {
 		a.logger.Error("what was wrong before cannot be read", "err", err)
 	} else if err := a.keeper.recall(kept); err != nil {
@@ -53,13 +55,14 @@ func (a *App) care(ctx context.Context) error {
 // carer is the state of the loop.
 type carer struct {
 	*App
-	began    time.Time
-	probed   time.Time
-	broken   error           // of the last probe
-	kept     []byte          // the open troubles as they were written last
-	told     map[string]bool // what was said directly, by key
-	noticed  string          // the day whose notice is queued
-	rejected bool            // the last write of troubles failed
+	began   time.Time
+	probed  time.Time
+	broken  error  // of the last write
+	kept    []byte // the open troubles as they were written last
+	noticed string // the day whose notice is queued
+
+	mu     sync.Mutex
+	unsaid []store.OutboxRow // what could not be queued
 }
 
 // round takes a look and tells what is to be told.
@@ -73,20 +76,10 @@ func (c *carer) round(ctx context.Context) {
 		}
 		c.log(&e)
 	}
-	state := bytes.Join(each(rows(open)), nil)
-	if len(events) == 0 && bytes.Equal(state, c.kept) && !c.rejected {
-		c.keeper.settle(open)
-	} else if err := c.keep(ctx, open, events); err != nil {
-		if ctx.Err() != nil {
-			return
-		}
-		c.broken, c.rejected = err, true
-		c.logger.Error("what is wrong cannot be written down", "err", err)
-		c.keeper.unsettled(open, events)
-		c.direct(ctx, events)
-	} else {
-		c.kept, c.rejected = state, false
-		c.keeper.settle(open)
+	c.keeper.settle(open)
+	c.keep(ctx, open, events)
+	if c.broken == nil {
+		c.keepFaults(ctx)
 	}
 	c.notice(ctx, now)
 }
@@ -121,14 +114,37 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 	return l
 }
 
-// keep writes the open troubles down together with what is said of them.
-func (c *carer) keep(ctx context.Context, open []health.Trouble, events []health.Event) error {
-	var say []store.OutboxRow
+// keep writes the open troubles down together with what is said of them. What cannot be written waits in memory; what
+// cannot wait is said directly.
+func (c *carer) keep(ctx context.Context, open []health.Trouble, events []health.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i := range events {
 		level, text, doc := c.message(&events[i])
-		say = append(say, notify.Messages(kindOf(level), events[i].Key(), level, text, doc, c.receivers)...)
+		c.unsaid = append(c.unsaid, notify.Messages(kindOf(level), events[i].Key(), level, text, doc, c.receivers)...)
 	}
-	return c.store.SetTroubles(ctx, rows(open), say)
+	state := bytes.Join(each(rows(open)), nil)
+	if len(c.unsaid) == 0 && bytes.Equal(state, c.kept) {
+		return
+	}
+	err := c.store.SetTroubles(ctx, rows(open), c.unsaid)
+	switch {
+	case err == nil:
+		c.kept, c.unsaid = state, nil
+		return
+	case ctx.Err() != nil:
+		return
+	}
+	if c.broken == nil {
+		c.logger.Error("what is wrong cannot be written down", "err", err)
+	}
+	c.broken = err
+	c.unsaid = c.unsaid[max(0, len(c.unsaid)-maxUnkept):]
+	for i := range events {
+		if e := &events[i]; !e.Resolved && (e.Code == health.BlindWhole || e.Code == health.StoreFailing || e.Code == health.StoreDamaged) {
+			c.direct(ctx, e)
+		}
+	}
 }
 
 // kindTrouble is the kind of messages about health that do not ring.
@@ -179,31 +195,24 @@ func (c *carer) log(e *health.Event) {
 	}
 }
 
-// direct says what makes us blind to the receivers themselves: the outbox is in the file that cannot be written. When it
-// can be again, the same message goes out once more, under the same id.
-func (c *carer) direct(ctx context.Context, events []health.Event) {
-	for i := range events {
-		e := &events[i]
-		if e.Resolved || c.told[e.Key()] || e.Code != health.BlindWhole && e.Code != health.StoreFailing && e.Code != health.StoreDamaged {
-			continue
-		}
-		c.told[e.Key()] = true
-		level, text, doc := c.message(e)
-		for _, row := range notify.Messages(kindOf(level), e.Key(), level, text, doc, c.receivers) {
-			for _, r := range c.receivers {
-				if r.Name() != row.Receiver {
-					continue
-				}
-				c.side.Go(func() {
-					ctx, cancel := context.WithTimeout(ctx, directTime)
-					defer cancel()
-					err := r.Send(ctx, notify.Notice{ID: row.ID, Kind: row.Kind, At: time.Now(), Payload: row.Payload, Text: row.Text, Attempt: 1})
-					if err != nil {
-						c.logger.Error("saying directly what is wrong", "receiver", r.Name(), "err", err)
-					}
-				})
+// direct says what makes us blind to the receivers themselves: the outbox is in the file that cannot be written. A
+// receiver that does not take it gets it from the outbox later, under the same id.
+func (c *carer) direct(ctx context.Context, e *health.Event) {
+	level, text, doc := c.message(e)
+	for _, row := range notify.Messages(kindOf(level), e.Key(), level, text, doc, c.receivers) {
+		i := slices.IndexFunc(c.receivers, func(r notify.Receiver) bool { return r.Name() == row.Receiver })
+		c.side.Go(func() {
+			sending, cancel := context.WithTimeout(ctx, directTime)
+			defer cancel()
+			n := notify.Notice{ID: row.ID, Kind: row.Kind, At: time.Now(), Payload: row.Payload, Text: row.Text, Attempt: 1}
+			if err := c.receivers[i].Send(sending, n); err != nil {
+				c.logger.Error("saying directly what is wrong", "receiver", row.Receiver, "err", err)
+				return
 			}
-		}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.unsaid = slices.DeleteFunc(c.unsaid, func(o store.OutboxRow) bool { return o.ID == row.ID })
+		})
 	}
 }
 

@@ -373,39 +373,6 @@ func TestAStateFileThatCannotBeWrittenIsTold(t *testing.T) {
 	})
 }
 
-func TestWhatCouldNotBeWrittenDownIsToldAgain(t *testing.T) {
-	k := &keeper{}
-	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	bad := look{now: now, more: []health.Observation{{Code: health.Stuck, Subject: "x", Args: health.Args{"for": "1h"}}}}
-	bad.clock.Wall = now
-	open, events := k.observe(bad)
-	if len(events) != 1 {
-		t.Fatalf("%+v", events)
-	}
-	k.unsettled(open, events)
-	bad.now = now.Add(time.Minute)
-	bad.clock.Wall, bad.clock.Mono = bad.now, time.Minute
-	open, again := k.observe(bad)
-	if len(again) != 1 || again[0].Key() != events[0].Key() {
-		t.Fatalf("not told again, or as another: %+v", again)
-	}
-	k.settle(open)
-	good := look{now: now.Add(2 * time.Minute), clock: health.Reading{Wall: now.Add(2 * time.Minute), Mono: 2 * time.Minute}}
-	open, _ = k.observe(good)
-	k.settle(open)
-	good.now = now.Add(4 * time.Minute)
-	k.clock = nil
-	open, over := k.observe(good)
-	if len(over) != 1 || !over[0].Resolved {
-		t.Fatalf("%+v", over)
-	}
-	k.unsettled(open, over)
-	good.now = now.Add(5 * time.Minute)
-	if _, over := k.observe(good); len(over) != 1 || !over[0].Resolved {
-		t.Fatalf("that it is over is lost: %+v", over)
-	}
-}
-
 func TestEachConditionOfALogIsATroubleOfTheTable(t *testing.T) {
 	known := map[string]bool{}
 	for _, k := range health.Kinds() {
