@@ -1,13 +1,22 @@
 package interop_test
 
 import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/google/certificate-transparency-go/ctutil"
+	ctx509 "github.com/google/certificate-transparency-go/x509"
+	ctx509util "github.com/google/certificate-transparency-go/x509util"
+
+	"github.com/tocsin-ct/tocsin/cert"
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/audit"
 	"github.com/tocsin-ct/tocsin/interop/reallogs"
+	"github.com/tocsin-ct/tocsin/loglist"
 	"github.com/tocsin-ct/tocsin/sct"
 )
 
@@ -181,5 +190,83 @@ func TestTheAuditProvesThePromisesOfRealLogs(t *testing.T) {
 		if got.State != audit.Proven || event != audit.Nothing || *got.Index != 0 {
 			t.Errorf("%s: %+v", logs[i].Kind, got)
 		}
+	}
+}
+
+// TestSCTsOfRealCertificatesAreJudgedAsTheOracleJudges compares every SCT of every real certificate whose issuer is at
+// hand with the verdict of certificate-transparency-go, under the keys of real log lists.
+func TestSCTsOfRealCertificatesAreJudgedAsTheOracleJudges(t *testing.T) {
+	var logs []loglist.Log
+	keys := map[[32]byte]crypto.PublicKey{}
+	for _, name := range []string{"google-all_logs_list-2026-08-21.json", "apple-current_log_list-v511-2026-04-01.json"} {
+		l, err := loglist.Parse(sharedData(t, "loglists/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs = append(logs, l.Logs...)
+	}
+	for _, l := range logs {
+		key, err := x509.ParsePKIXPublicKey(l.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[l.ID] = key
+	}
+	v := sct.NewVerifier(logs, nil)
+	issuers := map[string][][]byte{}
+	for _, c := range pemBlocks(sharedData(t, "corpus/real/ca.pem.gz")) {
+		subject := string(cert.Parse(c).RawSubject)
+		issuers[subject] = append(issuers[subject], c)
+	}
+	verified, refused := 0, 0
+	for _, der := range pemBlocks(sharedData(t, "corpus/real/public-leaf.pem.gz")) {
+		parsed := cert.Parse(der)
+		candidates := issuers[string(parsed.RawIssuer)]
+		results, err := v.Embedded(der, candidates, time.Now())
+		if err != nil || len(results) == 0 || len(candidates) == 0 {
+			continue
+		}
+		leaf, err := ctx509.ParseCertificate(der)
+		if ctx509.IsFatal(err) {
+			continue
+		}
+		for _, r := range results {
+			key := keys[r.SCT.LogID]
+			if key == nil {
+				continue
+			}
+			oracle, err := ctx509util.ExtractSCT(&ctx509.SerializedSCT{Val: r.SCT.Raw})
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := false
+			for _, c := range candidates {
+				if issuer, err := ctx509.ParseCertificate(c); !ctx509.IsFatal(err) {
+					good = good || ctutil.VerifySCT(key, []*ctx509.Certificate{leaf, issuer}, oracle, true) == nil
+				}
+			}
+			if good != (r.Err == nil) {
+				t.Errorf("serial %x, log %s: we say %v, the oracle says %v", parsed.Serial, r.SCT.LogIDText(), r.Err, good)
+			}
+			if good {
+				verified++
+			} else {
+				refused++
+			}
+		}
+	}
+	t.Logf("%d SCTs verified and %d refused by both", verified, refused)
+	if verified < 1000 {
+		t.Errorf("only %d SCTs were compared", verified)
+	}
+}
+
+func pemBlocks(b []byte) (certs [][]byte) {
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			return certs
+		}
+		certs = append(certs, block.Bytes)
 	}
 }
