@@ -121,6 +121,19 @@ func TestEvidenceIsReadAsItIsToldAndAsItWasKept(t *testing.T) {
 	}
 }
 
+func TestTheMergeDelayIsTheVerifiersNotTheEvidences(t *testing.T) {
+	f, ev := brokenPromise(t, loglist.Static)
+	log := f.log
+	log.MMD = 24 * time.Hour
+	if got, err := ev.Verify(log); err == nil {
+		t.Errorf("a promise that was not yet due is broken: %+v", got)
+	}
+	log.MMD = 0 // a key alone
+	if got, err := ev.Verify(log); err != nil || got.Verdict != Shown {
+		t.Errorf("%s, %v, want shown", got.Verdict, err)
+	}
+}
+
 // Whatever is made of an honest log's heads: nothing is proven against it.
 func FuzzEvidence(f *testing.F) {
 	logs := map[loglist.Kind]loglist.Log{}

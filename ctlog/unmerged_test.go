@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -18,6 +19,7 @@ import (
 func brokenPromise(t testing.TB, kind loglist.Kind) (*fakeLog, Evidence) {
 	t.Helper()
 	f := newFakeLog(t, kind, 300)
+	f.log.MMD = time.Hour
 	var at uint64 = baseTime + 1000
 	e := Entry{Timestamp: at, Cert: []byte("promised")}
 	if kind == loglist.Static {

@@ -36,12 +36,14 @@ type Finding struct {
 	Text string `json:"text"`
 	// Heads are the heads whose signature verified.
 	Heads []Head `json:"heads,omitempty"`
+
+	mmd time.Duration // of the log as the verifier knows it; 0 when he does not
 }
 
 // Verify checks evidence offline under the key of the log, which the verifier brings himself. An error means that the
 // evidence is not what it says: damaged, forged, or of another log.
 func (ev *Evidence) Verify(log loglist.Log) (f Finding, err error) {
-	f.Kind = ev.Kind
+	f.Kind, f.mmd = ev.Kind, log.MMD
 	if !bytes.Equal(ev.Key, log.Key) {
 		return f, fmt.Errorf("the evidence is about the log with the key id %x, not about %s", sum(ev.Key), log.Name())
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/app"
@@ -90,9 +91,9 @@ func writeEvidence(dir string, ev *ctlog.Evidence) (file string, err error) {
 		return "", fmt.Errorf("writing evidence: %w", err)
 	}
 	id, digest := sha256.Sum256(ev.Key), sha256.Sum256(b)
-	kind := "fault" // what stands in a file name must be ours
-	if k, ok := ctlog.KindOf(ev.Kind); ok {
-		kind = k.Name
+	kind := ev.Kind
+	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz-") != "" || len(kind) > 40 {
+		kind = "fault" // what stands in a file name must be harmless
 	}
 	file = filepath.Join(dir, fmt.Sprintf("%s-%s-%s.json", kind, hex.EncodeToString(id[:4]), hex.EncodeToString(digest[:4])))
 	if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
