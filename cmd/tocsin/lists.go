@@ -49,13 +49,16 @@ func (c *listsCmd) Run(p *process) error {
 		if cov.Lists == nil {
 			cov.Lists = []lists.Status{}
 		}
-		return json.NewEncoder(p.stdout).Encode(listsOutput{cov.At, cov.PID, cov.Lists})
+		return json.NewEncoder(p.stdout).Encode(listsOutput{cov.At, cov.PID, cov.Lists, append([]string{}, cov.ListReports...)})
 	}
 	listsText(p.stdout, cov.Lists)
 	for _, l := range cov.Logs {
 		if l.Note != "" {
 			fmt.Fprintf(p.stdout, "log %s: %s\n", notify.Safe(l.Name, 100), notify.Safe(l.Note, 500))
 		}
+	}
+	for _, r := range cov.ListReports {
+		fmt.Fprintf(p.stdout, "note: %s\n", notify.Safe(r, 500))
 	}
 	next := "tocsin logs"
 	for _, l := range cov.Lists {
@@ -72,6 +75,8 @@ type listsOutput struct {
 	At    time.Time      `json:"at"`
 	PID   int            `json:"pid,omitempty"` // of the daemon, when one runs
 	Lists []lists.Status `json:"lists"`
+	// Reports say what was not understood in the lists, or refused, and where they contradict each other.
+	Reports []string `json:"reports"`
 }
 
 func (c *listsCmd) accept(p *process, state string) error {
@@ -277,12 +282,15 @@ func listNotes(set *lists.Set, err error) (notes []string) {
 		}
 	}
 	const most = 20
-	for i, r := range joined.Reports {
-		if i == most {
-			notes = append(notes, fmt.Sprintf("log list: and %d more", len(joined.Reports)-most))
-			break
+	said := 0
+	for _, r := range joined.Reports {
+		if said < most && (r.Refused || len(joined.Reports) <= most) {
+			notes = append(notes, "log list: "+r.String())
+			said++
 		}
-		notes = append(notes, "log list: "+r.String())
+	}
+	if more := len(joined.Reports) - said; more > 0 {
+		notes = append(notes, fmt.Sprintf("log list: %s more: tocsin lists", count(more, "remark")))
 	}
 	return notes
 }

@@ -31,6 +31,8 @@ type Coverage struct {
 	Process   *process.Usage `json:"process,omitempty"`
 	// Lists are the log lists by which logs are followed.
 	Lists []lists.Status `json:"lists,omitempty"`
+	// ListReports say what was not understood in them, or refused, and where they contradict each other.
+	ListReports []string `json:"list_reports,omitempty"`
 }
 
 // LogCoverage says how far one log was read. Sizes are numbers of entries.

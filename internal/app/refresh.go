@@ -196,12 +196,21 @@ func (a *App) AcceptList(source string) (string, error) {
 	return text, err
 }
 
+// maxReports bounds the reports in a [Coverage].
+const maxReports = 200
+
 // listed adds what the lists say to the coverage.
 func (c *Coverage) listed(l *lists.Set) {
 	if l == nil {
 		return
 	}
 	c.Lists = l.Status()
+	for i, r := range l.Joined().Reports {
+		if i == maxReports {
+			break
+		}
+		c.ListReports = append(c.ListReports, notify.Safe(r.String(), 500))
+	}
 	for _, d := range l.Departing() {
 		id := base64.StdEncoding.EncodeToString(d.Log.ID[:])
 		known := false

@@ -131,6 +131,7 @@ func Open(sources []Source, opts *Options) (*Set, error) {
 		}
 	}
 	s.dropped = s.mem.forget(sources)
+	s.desired() // for what is joined
 	return s, nil
 }
 

@@ -728,3 +728,45 @@ func TestRealListsOfDifferentDays(t *testing.T) {
 		t.Errorf("the past is believed: %+v", no)
 	}
 }
+
+func TestWhatIsRememberedCanBeLookedAtWithoutADaemon(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state.db")
+	if s, err := Stored(state); err != nil || len(s.Status()) != 0 {
+		t.Errorf("of a state that never was: %v", err)
+	}
+	p := newPublisher(a("A/1"), a("A/2"), a("B/1"))
+	s := open(t, p, Source{}, Options{Memory: MemoryPath(state)})
+	_ = s.Refresh(t.Context())
+	p.publish(list(a("B/1")))
+	_ = s.Refresh(t.Context())
+	stored, err := Stored(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := stored.Status()
+	if len(st) != 1 || st[0].From != FromMemory || st[0].Followed != 3 || !st[0].Acceptable || len(st[0].Troubles) != 1 || len(stored.Joined().Logs) != 3 {
+		t.Errorf("%+v", st)
+	}
+	if _, err := AcceptOne(stored, "https://lists.example.com/none.json"); err == nil {
+		t.Error("an unknown list was accepted")
+	}
+	if _, err := AcceptOne(stored, ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := AcceptOne(stored, ""); err == nil {
+		t.Error("accepted twice")
+	}
+	next := open(t, p, Source{}, Options{Memory: MemoryPath(state)})
+	if err := next.Refresh(t.Context()); err != nil {
+		t.Errorf("the next daemon does not heed it: %v", err)
+	}
+	if err := os.WriteFile(MemoryPath(state), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Stored(state); err == nil {
+		t.Error("a damaged memory is no error")
+	}
+	if _, err := os.Stat(MemoryPath(state)); err != nil {
+		t.Errorf("looking at it moved it: %v", err)
+	}
+}
