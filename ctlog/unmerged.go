@@ -39,12 +39,12 @@ func (ev *Evidence) notMerged(f *Finding) error {
 	if ReadMerkleTreeLeaf(&e, ev.Entry); e.Problem != "" || e.Timestamp != timestamp || string(e.Extensions) != string(extensions) {
 		return errors.New("the entry is not the one of the SCT")
 	}
-	mmd := ev.Log.MMD // which nobody signed
-	if f.mmd > 0 {
-		mmd = f.mmd.Seconds()
-	}
+	mmd := ev.Log.MMD
 	if !(mmd > 0 && mmd < 1e9) {
 		return errors.New("the evidence does not say within which time the log has to merge")
+	}
+	if f.mmd > 0 { // nobody signed that of the evidence
+		mmd = f.mmd.Seconds()
 	}
 	due := float64(timestamp) + math.Ceil(mmd*1000)
 	if float64(head.Timestamp) < due {
