@@ -340,6 +340,21 @@ func TestWhatAnUnknownLogIsSaidToHaveSignedIsCheckedOnceItIsFollowed(t *testing.
 	h.want(SCTCoverage{Reported: 2, Invalid: 1}, "fault", "fault")
 }
 
+// That SCTs cannot be read, or that we fail at it, must not delay the verdict.
+func TestADefectInReadingSCTsCostsNoVerdict(t *testing.T) {
+	h := newHearing(t)
+	h.logs = func() []audited { panic("defect") }
+	if got := h.met(&store.Issuance{ID: [32]byte{1}, Cert: []byte("c")}, met); got != nil {
+		t.Errorf("%+v", got)
+	}
+	h.logs = func() []audited { return nil }
+	for _, junk := range [][]byte{nil, {0x30, 0x80}, []byte("no certificate")} {
+		if got := h.met(&store.Issuance{ID: [32]byte{1}, Cert: junk}, met); got != nil {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestTheStatesAreThoseOfTheStore(t *testing.T) {
 	h := newHearing(t)
 	for i, state := range audit.States {
