@@ -47,7 +47,8 @@ var mayImport = map[string][]string{
 	"internal/lab/":      {"internal/lab/"},
 	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
-	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
+	"internal/bench":     {"ctlog", "internal/app", "internal/bench/limit", "internal/lab", "internal/lab/", "internal/watch", "loglist"},
+	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
 		"internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 }
 
@@ -281,7 +282,7 @@ func TestEveryCommandAndFlagIsDocumented(t *testing.T) {
 		t.Fatalf("found %v and %v", commands, flags)
 	}
 	for _, c := range commands {
-		if !regexp.MustCompile("(?m)^#+ .*`?tocsin (lab |logs )?" + c + "\\b").MatchString(text) {
+		if !regexp.MustCompile("(?m)^#+ .*`?tocsin (lab |logs |bench )?" + c + "\\b").MatchString(text) {
 			t.Errorf("docs/commands.md has no heading for %q", c)
 		}
 	}

@@ -234,13 +234,20 @@ type unzipper struct {
 	zip gzip.Reader
 }
 
-var unzippers = sync.Pool{New: func() any { return &unzipper{raw: make([]byte, 0, rawBody)} }}
+var unzippers = sync.Pool{New: func() any { return new(unzipper) }}
 
 // rawBody is how much of a compressed body is read before it is decompressed: all of it, nearly always.
 const rawBody = 256 << 10
 
-// open begins to decompress a body and returns about how large the result will be, as the body says.
-func (u *unzipper) open(body io.Reader) (expect int, err error) {
+// open begins to decompress a body of the given length (negative when unknown) and returns about how large the result
+// will be, as the body says.
+func (u *unzipper) open(body io.Reader, length int64) (expect int, err error) {
+	if length < 0 || length >= rawBody {
+		length = rawBody - 1
+	}
+	if cap(u.raw) <= int(length) {
+		u.raw = make([]byte, 0, length+1) // one more, to see the end
+	}
 	u.raw = u.raw[:0]
 	for len(u.raw) < cap(u.raw) {
 		n, err := body.Read(u.raw[len(u.raw):cap(u.raw)])
@@ -266,7 +273,7 @@ func readBody(resp *http.Response, gate *gate, limit int, buf []byte) ([]byte, e
 	}
 	u := unzippers.Get().(*unzipper)
 	defer unzippers.Put(u)
-	expect, err := u.open(resp.Body)
+	expect, err := u.open(resp.Body, resp.ContentLength)
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}

@@ -42,6 +42,28 @@ func newLoad(lazy bool) *load {
 	return l
 }
 
+// spare bounds how many loads all logs together may have beyond two for each: a backlog is read at full speed, but not
+// sixty of them at once, since each load may be half a megabyte.
+var spare = make(chan struct{}, 16)
+
+// lend returns how many batches may be fetched ahead, and what to call when that is over.
+func lend(want int) (ahead int, giveBack func()) {
+	for ahead = 1; ahead < want; ahead++ {
+		select {
+		case spare <- struct{}{}:
+			continue
+		default:
+		}
+		break
+	}
+	n := ahead - 1
+	return ahead, func() {
+		for range n {
+			<-spare
+		}
+	}
+}
+
 // easyLoad is the memory with which a load may be kept.
 const easyLoad = 4 << 20
 

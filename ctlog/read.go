@@ -48,6 +48,8 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 	if need := (target.Size - t.cur.Size + TileWidth - 1) / TileWidth; need < uint64(ahead) {
 		ahead = int(need)
 	}
+	ahead, giveBack := lend(ahead)
+	defer giveBack()
 	free, out := make(chan *load, ahead+1), make(chan *load, ahead+1)
 	for range ahead + 1 {
 		free <- newLoad(t.opts.Sift != nil)

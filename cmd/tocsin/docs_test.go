@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/bench"
 	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/drill"
 )
@@ -39,7 +40,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	types := map[string]any{
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
-		"drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
+		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`
 			Fault faultOfALog `json:"fault"`

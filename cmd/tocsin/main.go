@@ -38,6 +38,7 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Show the decision for one issuance, clause by clause."`
 	Logs    logsGroup  `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
 	Lists   listsCmd   `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
+	Bench   benchCmd   `cmd:"" help:"Measure what tocsin costs on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

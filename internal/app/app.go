@@ -217,6 +217,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.reload)
 	start(a.announceReady)
 	start(a.care)
+	start(a.tidy)
 
 	for _, s := range a.followed() {
 		a.tail(slow, s)
