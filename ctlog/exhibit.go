@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -186,6 +187,9 @@ func (t *Tailer) firstBad(ctx context.Context, target Head) (from, to uint64) {
 	return trail[good].Size, trail[bad].Size
 }
 
+// longDamaged is how long damage on the way is believed in.
+const longDamaged = time.Hour
+
 // errDamaged is a range that was wrong when it came and right when it came again: damage on the way, no fault.
 var errDamaged = errors.New("entries were damaged on their way; they are read again")
 
@@ -225,7 +229,7 @@ func (t *Tailer) wrongRootIn(ctx context.Context, head Head, from, to uint64, ro
 // and high.
 func (t *Tailer) wrongRange(ctx context.Context, target Head, from, to uint64, root Hash, low, high uint64) error {
 	w, fine := t.soughtEntry(ctx, target, low, high)
-	if fine {
+	if since, _ := t.lasts(WrongRoot, ""); fine && time.Since(since) < longDamaged {
 		return errDamaged
 	}
 	if w != nil {

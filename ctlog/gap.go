@@ -18,6 +18,7 @@ const (
 	gapRequests   = 16      // for one gap, each time that gaps are asked for again
 	firstGapRetry = time.Minute
 	mostGapRetry  = 6 * time.Hour
+	absentAgain   = 15 * time.Minute // without a "there is no such thing", after which the next one is the first
 )
 
 // unread notes that entries could not be read. When the log goes on for long signing heads that it does not serve, or
@@ -28,16 +29,20 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 	}
 	at := t.cur.Size
 	if t.stuck.since.IsZero() || t.stuck.at != at {
-		t.stuck.at, t.stuck.since = at, time.Now()
+		t.stuck.at, t.stuck.since, t.stuck.absent = at, time.Now(), time.Time{}
 		for _, g := range t.known { // missed before the tree was rewound
 			if g.From <= at && at < g.To {
-				t.stuck.since = g.Since
+				t.stuck.since, t.stuck.absent, t.stuck.absentLast = g.Since, g.Since, time.Now()
 			}
 		}
 	}
 	since := time.Since(t.stuck.since)
 	absent := notThere(err)
 	if absent {
+		if t.stuck.absent.IsZero() || time.Since(t.stuck.absentLast) > absentAgain {
+			t.stuck.absent = time.Now()
+		}
+		t.stuck.absentLast = time.Now()
 		t.skewed(fmt.Sprintf("the log signed a head of size %d and does not serve entry %d: %v", target.Size, at, err))
 	}
 	ev := t.about(target)
@@ -53,6 +58,9 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 		patience = max(patience, longUnserved)
 	} else if len(t.cur.Gaps) > 0 && time.Since(target.Received) >= patience && !t.opts.Once {
 		patience = 0 // the log is known for it, and had its time
+	}
+	if absent { // what failed otherwise before says nothing of what there is: a lagging front end must not pay for it
+		since = time.Since(t.stuck.absent)
 	}
 	if since < patience || tooMany(err) {
 		return err
@@ -366,6 +374,17 @@ func (t *Tailer) closeGap(ctx context.Context, entries []Entry, cur Cursor, head
 		return err
 	}
 	t.count(len(entries))
+	latest, at := t.latest, t.latestAt
+	t.latest = 0
+	for i := range entries {
+		if e := &entries[i]; e.Timestamp > t.latest && e.Problem == "" {
+			t.latest, t.latestAt = e.Timestamp, e.Index
+		}
+	}
+	if t.latest > head.Timestamp {
+		t.falseTime(ctx, head)
+	}
+	t.latest, t.latestAt = latest, at
 	if hidden && !t.unhashed() {
 		if err := t.rewindTree(); err != nil {
 			return err

@@ -298,3 +298,47 @@ func TestGapsAreCutAndJoined(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// One of two front ends serves a damaged entry: read once more all is well, so nobody is accused, unless it goes on.
+func TestDamageOnTheWayAccusesNobodyUnlessItGoesOn(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		forBoth(t, func(t *testing.T, kind loglist.Kind) {
+			f := newFakeLog(t, kind, 600)
+			r := newReceiver(t, nil)
+			tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+			defer stop()
+			pass(time.Minute)
+			f.grow(700)
+			damaged := f.fork(700)
+			e := &damaged.entries[650]
+			e.Cert = []byte("damaged")
+			e.Leaf, _ = AppendMerkleTreeLeaf(nil, e)
+			n := 0
+			f.set(func() {
+				f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if !isEntries(r) || n >= 3 && !long {
+						return false
+					}
+					if n++; n%2 == 0 {
+						return false
+					}
+					damaged.ServeHTTP(w, r)
+					return true
+				}
+			})
+			pass(50 * time.Minute)
+			if k := r.kinds(); k != nil {
+				t.Errorf("accused: %v", k)
+			}
+			pass(50 * time.Minute)
+			if d := cmp.Diff(map[bool][]string{true: {WrongRoot}}[long], r.kinds()); d != "" {
+				t.Error(d)
+			}
+			f.set(func() { f.fault = nil })
+			pass(10 * time.Minute)
+			if s := tail.Status(); s.Verified != 700 || s.State != "live" {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}

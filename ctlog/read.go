@@ -212,6 +212,7 @@ func (t *Tailer) take(ctx context.Context, l *load, target Head, doubtful bool) 
 func (t *Tailer) reached(ctx context.Context, target Head) (err error) {
 	t.remember(target)
 	t.settled(Inconsistent, "")
+	t.settled(WrongRoot, "")
 	t.trail = nil
 	if t.latest > target.Timestamp {
 		t.falseTime(ctx, target)
