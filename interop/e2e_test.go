@@ -211,11 +211,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldVia(t, func(l *reallogs.Log) string { return l.Addr })
+	return newWorldVia(t, func(...*reallogs.Log) func(*reallogs.Log) string {
+		return func(l *reallogs.Log) string { return l.Addr }
+	})
 }
 
-// newWorldVia is newWorld with other addresses to dial in the list of logs.
-func newWorldVia(t *testing.T, dial func(*reallogs.Log) string) *world {
+// newWorldVia is newWorld with something put before the logs, whose addresses to dial stand in the list of logs.
+func newWorldVia(t *testing.T, before func(...*reallogs.Log) (dial func(*reallogs.Log) string)) *world {
 	t.Helper()
 	binary := buildTocsin(t)
 	root := newRoot(t, "Root")
@@ -228,11 +230,12 @@ func newWorldVia(t *testing.T, dial func(*reallogs.Log) string) *world {
 	}
 	dir := t.TempDir()
 	w.tocsin = &tocsin{binary: binary, config: filepath.Join(dir, "tocsin.yaml"), logs: filepath.Join(dir, "logs.json"), state: filepath.Join(dir, "tocsin.db")}
-	list, err := reallogs.ListVia(dial, w.logs...)
+	list, err := reallogs.ListVia(before(w.logs...), w.logs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := fmt.Sprintf(`watch:
+	config := fmt.Sprintf(`contact: ct@lab.example
+watch:
   - name: public resolver
     owner: dns-team
     networks: [192.0.2.0/24, "2001:db8::/48"]
@@ -304,6 +307,7 @@ func (w *world) submit(add func(*reallogs.Log, context.Context, ...[]byte) (real
 }
 
 func TestTocsinRingsOncePerIssuanceInBothRealLogs(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds and runs the program itself: left out in short mode")
 	}

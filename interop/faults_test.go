@@ -151,6 +151,7 @@ func (r *reader) accused() (kinds []ctlog.FaultKind) {
 // TestTailerOutlivesFaultsBeforeRealLogs reads growing real logs through each fault, all at the same time: whatever
 // happens in between, each entry arrives as the log has it, and who did not lie is not accused.
 func TestTailerOutlivesFaultsBeforeRealLogs(t *testing.T) {
+	t.Parallel()
 	root := newRoot(t, "Root")
 	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
 	logs := startLogs(t, root)

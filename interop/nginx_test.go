@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -41,6 +42,12 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		os.Setenv("SSL_CERT_FILE", file)
+		// Tests that run side by side mostly wait, for logs to publish and for tailers to try again.
+		flag.Parse()
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}())
 }
@@ -121,7 +128,7 @@ pid %[2]s/nginx.pid;
 error_log %[2]s/error.log info;
 events { worker_connections 256; }
 http {
-	log_format counted '$msec $status $server_protocol $connection $http_host $request_uri $upstream_cache_status $sent_http_content_encoding';
+	log_format counted '$msec $status $server_protocol $connection $http_host $request_uri $upstream_cache_status $sent_http_content_encoding "$http_user_agent"';
 	access_log %[2]s/access.log counted;
 	client_body_temp_path %[2]s/body;
 	proxy_temp_path %[2]s/proxy;
@@ -219,6 +226,7 @@ func (n *nginx) errors() string {
 
 // hit is one request as nginx logged it.
 type hit struct {
+	agent                      string
 	at                         time.Time
 	status                     int
 	protocol, connection, host string
@@ -240,6 +248,7 @@ func (n *nginx) hits() []hit {
 		if _, err := fmt.Sscan(lines.Text(), &at, &h.status, &h.protocol, &h.connection, &h.host, &h.path, &h.cached, &h.encoding); err != nil {
 			continue // of the connection that asked whether it listens
 		}
+		_, h.agent, _ = strings.Cut(lines.Text(), `"`)
 		h.at = time.UnixMicro(int64(at * 1e6))
 		hits = append(hits, h)
 	}

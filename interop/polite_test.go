@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
@@ -133,6 +134,7 @@ var fronts = []frontRow{
 // TestTailerIsPoliteBehindRealFrontEnds follows growing real logs through a real nginx, in all ways at the same time,
 // and asks fifty times a second if it may. Nothing is lost, nobody is accused, and nginx counts how often it was asked.
 func TestTailerIsPoliteBehindRealFrontEnds(t *testing.T) {
+	t.Parallel()
 	root := newRoot(t, "Root")
 	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
 	logs := startLogs(t, root)
@@ -198,5 +200,58 @@ func TestTailerIsPoliteBehindRealFrontEnds(t *testing.T) {
 			}
 			t.Logf("%d requests, %d refused, at most %d in a second", len(hits), refused(hits), busiest(hits))
 		})
+	}
+}
+
+// TestTocsinRingsBehindRealFrontEnds runs the program behind an nginx that serves HTTP/2 over TLS, from a cache for half
+// of the time, and refuses what comes too fast.
+func TestTocsinRingsBehindRealFrontEnds(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds and runs the program itself: left out in short mode")
+	}
+	const limit = 8
+	var n *nginx
+	w := newWorldVia(t, func(logs ...*reallogs.Log) func(*reallogs.Log) string {
+		n = startNginx(t, front{
+			tls: true,
+			http: fmt.Sprintf(`limit_req_zone $http_host zone=asked:1m rate=%dr/s; limit_req_status 429; limit_conn_zone $http_host zone=open:1m;
+				split_clients "$request_id" $fresh { 50%% 1; * ""; } gzip on; gzip_proxied any; gzip_types application/json;`, limit),
+			location: `limit_req zone=asked burst=4 nodelay; limit_conn open 2; proxy_cache answers; proxy_cache_valid 200 1s;
+				proxy_ignore_headers Cache-Control Expires Vary; proxy_cache_bypass $fresh; proxy_no_cache $fresh;`,
+		}, logs...)
+		return func(*reallogs.Log) string { return n.dial() }
+	})
+	w.precertify(w.issue(w.other, "192.0.2.99")) // before tocsin first looked: not asked for
+	life := w.tocsin.start(t)
+	want := map[string]int{}
+	for i := range 8 {
+		bad := w.issue(w.other, fmt.Sprintf("192.0.2.%d", i+1))
+		want[bad.address] = 1
+		w.precertify(bad, w.logs[i%2])
+	}
+	for address := range want {
+		if !slices.ContainsFunc(life.got, func(m message) bool { return rings(m) && m.about(address) }) {
+			life.await("alarm", address)
+		}
+	}
+	until(t, "both logs are verified to their end", w.verified)
+	c, _ := w.tocsin.coverage(t)
+	for _, f := range c.Faults {
+		t.Errorf("an honest log is accused: %s of %s: %s", f.Kind, f.Log, f.Text)
+	}
+	life.kill()
+	if diff := cmp.Diff(want, alarms(life.got)); diff != "" {
+		t.Errorf("alarms by address (-want +rung):\n%s", diff)
+	}
+	for _, l := range w.logs {
+		hits := of(l, n.hits())
+		keeps(limit)(t, l, hits)
+		for _, h := range hits {
+			if h.protocol != "HTTP/2.0" || !strings.HasPrefix(h.agent, "tocsin/") || !strings.Contains(h.agent, "ct@lab.example") {
+				t.Fatalf("%s was asked for over %s by %q", h.path, h.protocol, h.agent)
+			}
+		}
+		t.Logf("%s: %d requests, %d refused, at most %d in a second", l.Name, len(hits), refused(hits), busiest(hits))
 	}
 }

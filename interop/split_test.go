@@ -74,6 +74,7 @@ func (r *reader) readAgain() error {
 }
 
 func TestTailerSwitchedToTheOtherViewTellsTheForkWithBothHeads(t *testing.T) {
+	t.Parallel()
 	root := newRoot(t, "Root")
 	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
 	for _, kind := range splits {
@@ -86,6 +87,7 @@ func TestTailerSwitchedToTheOtherViewTellsTheForkWithBothHeads(t *testing.T) {
 			{"the other tree is smaller", 6, 3},
 		} {
 			t.Run(kind.name+"/"+row.name, func(t *testing.T) {
+				t.Parallel()
 				w := kind.split(t, root, issuer)
 				fill(t, w.a, issuer, row.a)
 				fill(t, w.b, issuer, row.b)
@@ -140,6 +142,7 @@ func TestTailerSwitchedToTheOtherViewTellsTheForkWithBothHeads(t *testing.T) {
 
 // TestRollbackAccusesNobodyUntilTheLogGrowsDifferently restarts a static log on an older copy of its folder.
 func TestRollbackAccusesNobodyUntilTheLogGrowsDifferently(t *testing.T) {
+	t.Parallel()
 	root := newRoot(t, "Root")
 	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
 	before := startTesseraCT(t, root, nil)
