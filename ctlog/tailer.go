@@ -40,8 +40,10 @@ type Tailer struct {
 	latest     uint64          // the latest timestamp of the entries since Verified, and where it is
 	latestAt   uint64
 	stuck      struct {
-		at    uint64 // the position that cannot be read, and since when
-		since time.Time
+		at         uint64 // the position that cannot be read, and since when
+		since      time.Time
+		absent     time.Time // since when answers say that there is no such thing, and when the last one did
+		absentLast time.Time
 	}
 	doubts  map[string]*doubt // what would accuse the log, if it lasts; bounded
 	known   []Range           // gaps met before the tree was rewound
