@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"internal/app":       {"cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
 	"internal/lab":       {"internal/lab/"},
 	"internal/lab/":      {"internal/lab/"},
-	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
+	"internal/siege":     {"cert", "ctlog", "internal/app", "internal/lab/", "internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 	"internal/drill":     {"cert", "internal/lab", "internal/lab/"},
 	"internal/bench":     {"ctlog", "internal/app", "internal/bench/limit", "internal/lab", "internal/lab/", "internal/watch", "loglist"},
 	"cmd/tocsin": {"cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/app"
 	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
@@ -90,6 +91,16 @@ func mustBeAccused(s fault.Schedule) (steps []fault.Step) {
 	return steps
 }
 
+// coverage is what the app said of a log in the end.
+func (r *Report) coverage(l *Log) app.LogCoverage {
+	for _, c := range r.Coverage {
+		if c.Name == l.Listed.Name() {
+			return c
+		}
+	}
+	return app.LogCoverage{Name: l.Listed.Name(), State: "not followed"}
+}
+
 // Judge says what the app did wrong; nothing when it did all right.
 func (r *Report) Judge() (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -105,8 +116,8 @@ func (r *Report) Judge() (wrong []string) {
 		}
 	}
 	if r.Healed < 0 {
-		for n, c := range r.Coverage {
-			if l := r.Logs[n]; c.Verified != l.seq.Size() || c.Owed > 0 || c.State != "live" {
+		for _, l := range r.Logs {
+			if c := r.coverage(l); c.Verified != l.seq.Size() || c.Owed > 0 || c.State != "live" {
 				say("never whole again: %s is %s, at %d of %d, verified to %d, %s; it did: %s", c.Name, c.State, c.Position, l.seq.Size(), c.Verified, c.Error, l.Schedule)
 			}
 		}
@@ -124,8 +135,8 @@ func (r *Report) Judge() (wrong []string) {
 			say("%s was accused of %s (%s), but it did: %s", f.LogName, f.Kind, f.Text, l.Schedule)
 		}
 	}
-	for n, l := range r.Logs {
-		if r.Coverage[n].State == "faulty" && !slices.ContainsFunc(r.Accused, func(f ctlog.Fault) bool { return f.Log == ctlog.Hash(l.Listed.ID) }) {
+	for _, l := range r.Logs {
+		if r.coverage(l).State == "faulty" && !slices.ContainsFunc(r.Accused, func(f ctlog.Fault) bool { return f.Log == ctlog.Hash(l.Listed.ID) }) {
 			say("%s is faulty in the end, and nobody was told", l.Listed.Description)
 		}
 		for _, step := range mustBeAccused(l.Schedule) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -29,6 +30,7 @@ type Log struct {
 	seq     *sequence.Log
 	handler http.Handler
 	filled  int
+	closed  atomic.Bool // nothing is submitted any more
 }
 
 // newLog makes a log with a few hundred entries, of the RFC 6962 kind when n is even.

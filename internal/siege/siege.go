@@ -94,7 +94,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Restarts == 0 {
 		o.Restarts = 2
 	}
-	s := &siege{Options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x51e9e)), report: &Report{}}
+	s := &siege{Options: o, rnd: newRand(o.Seed), report: &Report{}}
 	var err error
 	if s.stations, err = guard(); err != nil {
 		return nil, err
@@ -130,6 +130,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	s.report.Accused = s.told[0].faults
 	return s.report, nil
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x51e9e)) }
 
 // schedule is a random one; one in six shows a second tree under the log's key for a while as well.
 func schedule(rnd *rand.Rand, kind string, span time.Duration) fault.Schedule {
@@ -174,16 +176,19 @@ func (s *siege) watch(ctx context.Context) error {
 }
 
 // session runs the app until f returns.
-func (s *siege) session(ctx context.Context, f func(context.Context, *app.App)) (err error) {
+func (s *siege) session(ctx context.Context, f func(context.Context, *app.App)) error {
 	var logs []loglist.Log
 	for _, l := range s.logs {
 		logs = append(logs, l.Listed)
 	}
-	a, err := app.New(ctx, app.Options{
-		State: filepath.Join(s.Dir, "state.db"), Logs: logs, Stations: s.stations, Receivers: []notify.Receiver{s.told[0], s.told[1]},
-		From: ctlog.Start{Zero: true}, Poll: time.Minute, Logger: s.Logger,
-		Seams: app.Seams{NoSocket: true, Transport: s.transport},
-	})
+	return s.sessionOf(ctx, app.Options{Logs: logs, From: ctlog.Start{Zero: true}}, f)
+}
+
+// sessionOf is session with options that say what to follow.
+func (s *siege) sessionOf(ctx context.Context, o app.Options, f func(context.Context, *app.App)) (err error) {
+	o.State, o.Stations, o.Receivers = filepath.Join(s.Dir, "state.db"), s.stations, []notify.Receiver{s.told[0], s.told[1]}
+	o.Poll, o.Logger, o.Seams = time.Minute, s.Logger, app.Seams{NoSocket: true, Transport: s.transport}
+	a, err := app.New(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -268,7 +273,7 @@ func (s *siege) submit(ctx context.Context) {
 	for n := range s.Stock.Ringing {
 		is := s.Stock.Ringing[n]
 		s.report.Ringing = append(s.report.Ringing, is.id)
-		to := rnd.Perm(len(s.logs))[:1+rnd.IntN(3)]
+		to := rnd.Perm(len(s.logs))[:min(1+rnd.IntN(3), len(s.logs))]
 		gap := s.Span / time.Duration(len(s.Stock.Ringing))
 		at := time.Duration(n)*gap + time.Duration(rnd.Int64N(int64(gap)))
 		select {
@@ -276,11 +281,21 @@ func (s *siege) submit(ctx context.Context) {
 			return
 		case <-time.After(at - time.Since(start)):
 		}
+		placed := 0
 		for _, i := range to {
-			s.logs[i].seq.Add(is.entry)
+			if l := s.logs[i]; !l.closed.Load() {
+				l.seq.Add(is.entry)
+				placed++
+			}
+		}
+		if s.report.Placed += placed; placed == 0 { // to one that takes it
+			s.logs[0].seq.Add(is.entry)
 			s.report.Placed++
 		}
 		for _, l := range s.logs {
+			if l.closed.Load() {
+				continue
+			}
 			for range rnd.IntN(20) {
 				l.fill(s.Stock)
 			}
@@ -294,12 +309,15 @@ type receiver struct {
 	mood *rand.Rand
 
 	mu     sync.Mutex
+	dead   bool
+	born   time.Time
 	took   map[string]int
 	faults []ctlog.Fault
+	other  []Message
 }
 
 func newReceiver(name string, mood *rand.Rand) *receiver {
-	return &receiver{name: name, mood: mood, took: map[string]int{}}
+	return &receiver{name: name, mood: mood, born: time.Now(), took: map[string]int{}}
 }
 
 func (r *receiver) Name() string      { return r.name }
@@ -308,12 +326,13 @@ func (r *receiver) Wants(string) bool { return true }
 func (r *receiver) Send(_ context.Context, n notify.Notice) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mood != nil && r.mood.IntN(3) == 0 {
+	if r.dead || r.mood != nil && r.mood.IntN(3) == 0 {
 		return errors.New("not in the mood")
 	}
 	switch n.Kind {
 	case notify.KindAlarm, notify.KindPage, notify.KindFiled:
 		r.took[n.ID]++
+		return nil
 	case "fault":
 		var doc struct {
 			Fault ctlog.Fault `json:"fault"`
@@ -323,5 +342,6 @@ func (r *receiver) Send(_ context.Context, n notify.Notice) error {
 		}
 		r.faults = append(r.faults, doc.Fault)
 	}
+	r.other = append(r.other, Message{time.Since(r.born), n.Kind, n.Text})
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 )
 
 // schedulesEnv is how many random schedules are run. 500 is the full number; by default it is 30, and few with -short or
@@ -51,6 +53,26 @@ func TestNothingIsLostAndNobodyFalselyAccusedUnderRandomSchedules(t *testing.T) 
 			besiege(t, Options{Seed: uint64(seed), Stock: stock})
 		})
 	}
+}
+
+// Answers that break off for hours are weather, and so is a front end that lags for a moment after them: that both hit
+// the same range makes no withheld entries of it.
+func TestWeatherAndThenSkewAccuseNobody(t *testing.T) {
+	stock, err := NewStock(12, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Seed: 357, Stock: stock, Logs: 2, Restarts: -1, Schedules: make([]fault.Schedule, 2)}
+	for _, text := range []string{"drip=1s@5m-2h50m", "skew=1+every=5@2h20m-2h31m", "slow=90s@2h24m-2h50m"} {
+		step, err := fault.ParseStep(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range o.Schedules {
+			o.Schedules[i] = append(o.Schedules[i], step)
+		}
+	}
+	besiege(t, o)
 }
 
 // besiege runs a siege in a bubble and judges it.
