@@ -329,17 +329,18 @@ func (r *receiver) Send(_ context.Context, n notify.Notice) error {
 	if r.dead || r.mood != nil && r.mood.IntN(3) == 0 {
 		return errors.New("not in the mood")
 	}
-	switch n.Kind {
-	case notify.KindAlarm, notify.KindPage, notify.KindFiled:
+	var doc struct {
+		Issuance string      `json:"issuance"` // empty for alarms about ourselves
+		Fault    ctlog.Fault `json:"fault"`
+	}
+	if err := json.Unmarshal(n.Payload, &doc); err != nil {
+		return err
+	}
+	if doc.Issuance != "" {
 		r.took[n.ID]++
 		return nil
-	case "fault":
-		var doc struct {
-			Fault ctlog.Fault `json:"fault"`
-		}
-		if err := json.Unmarshal(n.Payload, &doc); err != nil {
-			return err
-		}
+	}
+	if n.Kind == "fault" {
 		r.faults = append(r.faults, doc.Fault)
 	}
 	r.other = append(r.other, Message{time.Since(r.born), n.Kind, n.Text})
