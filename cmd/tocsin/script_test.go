@@ -27,6 +27,7 @@ import (
 //	status N COMMAND…             runs a command that must end with this status
 //	until TEXT COMMAND…           runs a command again and again until it prints this text
 //	await FILE TEXT               waits until a file holds a text
+//	damage FILE                   overwrites all of a file but its first page
 //	plain FILE TO                 writes FILE with all that changes from run to run replaced
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"issue": issueCmd, "status": statusCmd, "until": untilCmd, "await": awaitCmd, "plain": plainCmd,
+			"damage": damageCmd,
 		},
 	})
 }
@@ -150,4 +152,14 @@ func plainCmd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
 	fmt.Fprint(ts.Stdout(), text)
+}
+
+func damageCmd(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	for i := 4096; i < len(b); i++ {
+		b[i] ^= 0x5a
+	}
+	ts.Check(os.WriteFile(path, b, 0o600))
 }

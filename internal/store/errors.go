@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 )
@@ -122,6 +123,9 @@ const (
 	codeNotADB   = 26
 )
 
+// codeSharedSize is an extended result code: the memory that processes share could not grow, which is a file.
+const codeSharedSize = codeIO | 19<<8
+
 // primary is the primary result code of an SQLite error, or 0.
 func primary(err error) int {
 	var e *sqlite.Error
@@ -145,6 +149,11 @@ func wrap(path, op string, err error) error {
 	case codeReadOnly:
 		out.hint = "the file or its folder cannot be written: check its owner, its mode and how the disk is mounted"
 	case codeIO:
+		var e *sqlite.Error
+		if errors.As(err, &e) && e.Code() == codeSharedSize {
+			out.hint = "the disk is full: free some space; nothing is lost"
+			break
+		}
 		out.hint = "the disk failed or is gone: look at the system log; nothing committed before is lost"
 	case codeFull:
 		out.hint = "the disk is full: free some space; reading goes on where it stopped, nothing is lost"
@@ -153,8 +162,13 @@ func wrap(path, op string, err error) error {
 	case codeCorrupt, codeNotADB:
 		return &CorruptError{Path: path, Err: fmt.Errorf("%s: %w", op, err)}
 	case 0:
-		if errors.Is(err, fs.ErrPermission) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
 			out.hint = "check the owner and the mode of the file and its folder"
+		case errors.Is(err, syscall.ENOSPC):
+			out.hint = "the disk is full: free some space; nothing is lost"
+		case errors.Is(err, syscall.EROFS):
+			out.hint = "the disk is mounted read-only: see why, mount it for writing, or name another file with --state"
 		}
 	}
 	return out
