@@ -53,15 +53,12 @@ func TestFsckIsOfOurOpinion(t *testing.T) {
 			}
 		})},
 		{name: "a full tile that breaks off", damage: tile(edit(func(b []byte) []byte { return b[:len(b)/2] }))},
-		{name: "a checkpoint of another size", damage: func(t *testing.T, l *reallogs.Log) {
-			edit(func(b []byte) []byte { return bytes.Replace(b, []byte("\n600\n"), []byte("\n599\n"), 1) })(t, filepath.Join(l.Folder(), "checkpoint"))
-		}, told: []ctlog.FaultKind{ctlog.BadSignature}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			l := startTesseraCT(t, root, &reallogs.Options{Key: first.Key, From: folder})
 			row.damage(t, l)
-			v, theirs := fsckSays(t, l)
+			v, theirs := fsckSays(t, l, row.well)
 			r := newReader(t, l)
 			r.attempts = 1
 			ours := r.readAgain()
@@ -92,11 +89,15 @@ func TestFsckIsOfOurOpinion(t *testing.T) {
 
 // fsckSays is what Tessera's fsck makes of the log. When it finds a tile that does not hash to what stands above it, the
 // fsck of Tessera v1.0.4 waits for ever for the worker that found it and ended: then it does not say that all is well.
-func fsckSays(t *testing.T, l *reallogs.Log) (v view, err error) {
+func fsckSays(t *testing.T, l *reallogs.Log, well bool) (v view, err error) {
 	t.Helper()
 	type opinion struct {
 		view
 		error
+	}
+	patience := 5 * time.Second
+	if well {
+		patience = time.Minute
 	}
 	said := make(chan opinion, 1)
 	go func() {
@@ -106,7 +107,7 @@ func fsckSays(t *testing.T, l *reallogs.Log) (v view, err error) {
 	select {
 	case o := <-said:
 		return o.view, o.error
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		return view{}, errors.New("fsck came to no end")
 	}
 }
