@@ -168,14 +168,15 @@ var misdeeds = []misdeed{
 // foreign answers with heads that another key signed.
 func foreign(f *fakeLog) func(http.ResponseWriter, *http.Request) bool {
 	other := f.fork(len(f.entries))
+	other.key = newKey()
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "get-sth") && !strings.HasSuffix(r.URL.Path, "checkpoint") {
 			return false
 		}
-		if other.key == f.key {
-			other.key = newKey()
-		}
-		_, _ = w.Write(other.rawHead(f.size))
+		f.mu.Lock()
+		raw := other.rawHead(f.size)
+		f.mu.Unlock()
+		_, _ = w.Write(raw)
 		return true
 	}
 }
@@ -241,9 +242,12 @@ func tryMisdeed(t *testing.T, kind loglist.Kind, row *misdeed) {
 	r.exactly(0, 600)
 	if row.want == Stale { // the clock of this test
 		f.set(func() { f.sign = func(h *Head) { h.Timestamp = uint64(time.Now().UnixMilli()) } })
+		tail.mu.Lock()
 		tail.newest = 0
+		tail.mu.Unlock()
 	}
 	row.lie(f)
+	f.set(func() {}) // what the row did is seen by all
 	began := time.Now()
 	known, _ := KindOf(row.want)
 	told := time.Duration(-1)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/lab/fault"
 	"github.com/tocsin-ct/tocsin/internal/store"
 	"github.com/tocsin-ct/tocsin/loglist"
 )
@@ -358,5 +359,46 @@ func TestEvidenceIsWrittenAndVerifiedUnderKeysOfOnesOwn(t *testing.T) {
 	}
 	if out := inProcess(t, exitQuiet, "logs", "evidence", "--state", state, "--json", out); strings.Count(out, "\n") != 2 || !strings.Contains(out, `"kind":"evidence"`) {
 		t.Error(out)
+	}
+}
+
+// The whole way: a log of the lab forks under a running daemon, and somebody who was not there convicts it.
+func TestALogThatForkedIsConvictedByOthers(t *testing.T) {
+	t.Parallel()
+	for n, who := range []string{"an RFC 6962 log", "a static log"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, toStdout, toExec)
+			liar := w.logs()[n]
+			d := w.watch(nil, "--from", "start")
+			w.log(liar, w.issue())
+			w.settled()
+			views := []string{w.path("A.json"), w.path("B.json")}
+			save := func(path string) {
+				var cov json.RawMessage
+				w.json(&cov, []int{exitQuiet, exitBlind}, "logs", "--json", "--state", w.path("state.db"))
+				if err := os.WriteFile(path, cov, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			save(views[0])
+			liar.Faults.Set(fault.Faults{WrongRoot: true})
+			d.await("the fault", func(l *told) bool { return l.Kind == "fault" && l.Fault.Kind == "forked" })
+			save(views[1])
+			d.stop()
+
+			list := w.path("list.json")
+			out := inProcess(t, exitQuiet, "logs", "evidence", w.path("out"), "--state", w.path("state.db"))
+			files, err := filepath.Glob(w.path("out/forked-*.json"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("%v, %v\n%s", files, err, out)
+			}
+			if out := inProcess(t, exitQuiet, "logs", "verify", files[0], "--logs", list); !strings.Contains(out, "proven, forked") {
+				t.Error(out)
+			}
+			if out := inProcess(t, exitQuiet, "logs", "compare", views[0], views[1], "--logs", list, "--out", w.dir); !strings.Contains(out, "no split view") {
+				t.Error(out) // the verified heads of one instance agree, whatever else it was shown
+			}
+		})
 	}
 }
