@@ -56,6 +56,7 @@ type look struct {
 type logLook struct {
 	coverage.Log
 	unreachable bool
+	leaving     bool // it left the lists, and is read to its end only
 	conditions  []ctlog.Condition
 	// beat is any text that changes when the tailer shows a sign of life; "" for one that needs to show none.
 	beat string
@@ -212,8 +213,12 @@ func (k *keeper) followed(l look, v *view) (seen []health.Observation) {
 			}
 		}
 		a := coverage.Assess(&g.Log, l.now)
+		whole := a.Grade
+		if g.leaving && a.Grade == coverage.Blind && g.Begun && g.Verified >= g.Head { // the lists tell how it ends
+			a.Grade, a.Why, whole = coverage.Lagging, "it has left the lists, and no newer head of it is to be had: "+a.Why, coverage.Closed
+		}
 		v.logs, v.marks = append(v.logs, g.Log), append(v.marks, a)
-		graded = append(graded, coverage.Graded{Operator: g.Operator, Grade: a.Grade})
+		graded = append(graded, coverage.Graded{Operator: g.Operator, Grade: whole})
 		if g.unreachable {
 			unreachable++
 			why = g.Trouble

@@ -22,6 +22,7 @@ type fakeLog struct {
 	name, operator string
 	growth, rate   float64 // per second
 	down           bool    // does not answer
+	leaving        bool    // is no longer listed
 	ahead          time.Duration
 	size, position float64
 	headAt         time.Time
@@ -48,6 +49,7 @@ func (f *fakeLog) look() logLook {
 		Head: uint64(seen), HeadTime: f.headAt.Add(f.ahead), HeadAt: f.headAt, Position: uint64(f.position), Verified: uint64(f.position),
 		VerifiedAs: coverage.NewMark(uint64(f.position), f.headAt.Add(-time.Duration((seen-f.position)/f.growth)*time.Second), f.headAt), Rate: f.rate, Growth: f.growth,
 	}}
+	g.leaving = f.leaving
 	if f.growth > f.rate {
 		g.CatchUp = -1
 	}
@@ -388,5 +390,21 @@ func TestEachConditionOfALogIsATroubleOfTheTable(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no condition")
+	}
+}
+
+func TestALogThatLeftTheListsMayGoDark(t *testing.T) {
+	for _, leaving := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			log := func(name string) *fakeLog { return &fakeLog{name: name, operator: "of " + name, growth: 1, rate: 1} }
+			gone := log("gone")
+			d := newDays(t, log("a"), log("b"), log("c"), gone)
+			d.run(time.Hour)
+			gone.leaving, gone.down = leaving, true
+			d.run(6 * time.Hour)
+			if told := strings.Contains(strings.Join(d.told, "\n"), "gone"); told == leaving {
+				t.Errorf("leaving %v: told %q", leaving, d.told)
+			}
+		})
 	}
 }

@@ -284,6 +284,12 @@ func TestADayOfLists(t *testing.T) {
 			t.Errorf("%q", notes)
 		}
 
+		// What is not known of the logs that were seen out is said.
+		st, err := a.Statement(ctx, time.Now().Add(-time.Hour), time.Now())
+		if err != nil || len(st.Logs) != 4 {
+			t.Errorf("a statement of %+v, %v, want one of all four logs", st, err)
+		}
+
 		// A restart while the network is down.
 		stop()
 		<-ended

@@ -51,9 +51,7 @@ func (s *station) look() logLook {
 		Head: st.Head.Size, HeadAt: st.Head.Received, Position: st.Position, Verified: st.Verified,
 		Rate: st.Rate, Growth: st.Growth, CatchUp: st.CatchUp, Faulty: st.State == "faulty", Closed: st.State == "closed", Trouble: st.LastError,
 	}}
-	if s.leaving.Load() && st.Verified > 0 && st.Verified >= st.Head.Size { // it owes nothing more
-		g.Closed = true
-	}
+	g.leaving = s.leaving.Load()
 	if st.Head.Raw != nil {
 		g.HeadTime = st.Head.Time()
 	}
@@ -93,7 +91,43 @@ func (a *App) Statement(ctx context.Context, from, to time.Time) (*coverage.Stat
 		g.Marks = marks
 		logs = append(logs, g)
 	}
-	return state(logs, from, to)
+	closed, err := a.closed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return state(append(logs, closed...), from, to)
+}
+
+// closed are the logs that were seen out: what was read of them counts on, and nothing is said of what they merged later.
+func (a *App) closed(ctx context.Context) (logs []coverage.Log, err error) {
+	if a.opts.Lists == nil {
+		return nil, nil
+	}
+	var starts map[[32]byte]store.Start
+	for _, d := range a.opts.Lists.Departing() {
+		if d.Closed.IsZero() || a.find(d.Log.ID) != nil {
+			continue
+		}
+		if starts == nil {
+			if starts, err = a.store.Starts(ctx); err != nil {
+				return nil, err
+			}
+		}
+		l, ok, err := a.store.LoadLog(ctx, d.Log.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || len(l.Cursor) == 0 {
+			continue
+		}
+		g, err := storedLog(ctx, a.store, &l, starts[l.ID])
+		if err != nil {
+			return nil, err
+		}
+		g.Trouble = d.Text
+		logs = append(logs, g)
+	}
+	return logs, nil
 }
 
 func marks(ctx context.Context, s *store.Store, id [32]byte) (out []coverage.Mark, err error) {
@@ -124,19 +158,26 @@ func StoredStatement(ctx context.Context, s *store.Store, from, to time.Time) (*
 	}
 	var logs []coverage.Log
 	for _, l := range all {
-		var cur ctlog.Cursor
-		if len(l.Cursor) > 0 {
-			if err := json.Unmarshal(l.Cursor, &cur); err != nil {
-				return nil, fmt.Errorf("reading the stored cursor of %s: %w", l.Name, err)
-			}
-		}
-		g := stored(&l, &cur, starts[l.ID])
-		if g.Marks, err = marks(ctx, s, l.ID); err != nil {
+		g, err := storedLog(ctx, s, &l, starts[l.ID])
+		if err != nil {
 			return nil, err
 		}
 		logs = append(logs, g)
 	}
 	return state(logs, from, to)
+}
+
+// storedLog is a log as it was left, with its marks.
+func storedLog(ctx context.Context, s *store.Store, l *store.Log, start store.Start) (g coverage.Log, err error) {
+	var cur ctlog.Cursor
+	if len(l.Cursor) > 0 {
+		if err := json.Unmarshal(l.Cursor, &cur); err != nil {
+			return g, fmt.Errorf("reading the stored cursor of %s: %w", l.Name, err)
+		}
+	}
+	g = stored(l, &cur, start)
+	g.Marks, err = marks(ctx, s, l.ID)
+	return g, err
 }
 
 // stored is a log as the last daemon left it. Nobody looks for newer heads.
