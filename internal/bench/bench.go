@@ -173,7 +173,7 @@ func (o *Options) pairs(ctx context.Context, line *Line, l *Log, dial string, st
 	var ratios []float64
 	var ours, least cost
 	for begun := time.Now(); len(ratios) < minPairs || time.Since(begun) < o.Time; {
-		lim, err := limitPass(l, line.Cores)
+		lim, err := limitPass(l, dial, line.Cores)
 		if err != nil {
 			return err
 		}

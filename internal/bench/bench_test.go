@@ -128,11 +128,13 @@ func TestWhatIsMeasuredIsVerifiedAndFindsWhatItMust(t *testing.T) {
 					t.Errorf("%s of %d entries: %d hits of %d, %v", l.Name(), size, c.hits, len(l.Planted), err)
 				}
 			}
-			if _, err := limitPass(l, 2); err != nil {
-				t.Error(err)
+			for _, dial := range []string{"", s.dial} {
+				if _, err := limitPass(l, dial, 2); err != nil {
+					t.Error(err)
+				}
 			}
 			// A part of a file, and the limit is no limit.
-			last := l.Files()[len(l.Files())-1]
+			last := l.file(l.files() - 1)
 			b, err := os.ReadFile(last)
 			if err != nil {
 				t.Fatal(err)
@@ -140,7 +142,7 @@ func TestWhatIsMeasuredIsVerifiedAndFindsWhatItMust(t *testing.T) {
 			if err := os.WriteFile(last, b[:len(b)/8], 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := limitPass(l, 1); err == nil {
+			if _, err := limitPass(l, "", 1); err == nil {
 				t.Errorf("%s of %d entries: the limit reads a part of a file", l.Name(), size)
 			}
 		}
@@ -183,7 +185,7 @@ func TestTheLimitComputesTheRootOfTheTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, n, err := limit.Read(l.Files(), true, 2)
+	got, n, err := limit.Read(l.opener(), l.files(), true, 2)
 	if err != nil || n != 700 {
 		t.Fatal(n, err)
 	}

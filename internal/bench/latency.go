@@ -39,7 +39,7 @@ func (o *Options) latency(ctx context.Context, dir string, emit func(Line) error
 	if err != nil {
 		return err
 	}
-	least, err := limitPass(some, runtime.GOMAXPROCS(0))
+	least, err := limitPass(some, "", runtime.GOMAXPROCS(0))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -63,14 +66,32 @@ func (l *Log) Listed(dial string) (loglist.Log, error) {
 	return loglist.FromKey(kind, "https://"+l.Origin, "", l.Key, dial)
 }
 
-// Files are the names of all tiles or pages in sequence.
-func (l *Log) Files() []string {
-	per := l.perFile()
-	names := make([]string, 0, l.Size/per+1)
-	for i := range (l.Size + per - 1) / per {
-		names = append(names, l.file(i))
-	}
-	return names
+// files is the number of tiles or pages.
+func (l *Log) files() int { return (l.Size + l.perFile() - 1) / l.perFile() }
+
+// opener opens them.
+func (l *Log) opener() func(int) (io.ReadCloser, error) {
+	return func(i int) (io.ReadCloser, error) { return os.Open(l.file(i)) }
+}
+
+// getter fetches them where the log is served.
+func (l *Log) getter(dial string) (get func(int) (io.ReadCloser, error), done func()) {
+	t := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 8}
+	client := &http.Client{Transport: t}
+	return func(i int) (io.ReadCloser, error) {
+		url := fmt.Sprintf("%s/2026/ct/v1/get-entries?start=%d&end=%d", dial, i*pageSize, min((i+1)*pageSize, l.Size)-1)
+		if l.Static {
+			url = dial + "/2026/" + ctlog.TilePath(ctlog.DataTile, uint64(i), min(ctlog.TileWidth, l.Size-i*ctlog.TileWidth))
+		}
+		resp, err := client.Get(url)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return nil, errors.Join(errNone, resp.Body.Close())
+		}
+		return resp.Body, nil
+	}, t.CloseIdleConnections
 }
 
 func (l *Log) perFile() int {
@@ -182,7 +203,7 @@ func (w *writer) close() (*Log, error) {
 
 // sign makes a fresh key, and a head of all files.
 func (l *Log) sign(origin string) error {
-	root, n, err := limit.Read(l.Files(), l.Static, 2)
+	root, n, err := limit.Read(l.opener(), l.files(), l.Static, 2)
 	if err != nil {
 		return err
 	}

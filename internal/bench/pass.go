@@ -76,11 +76,17 @@ func tailPass(ctx context.Context, l *Log, dial string, st *app.Stations, cores 
 	})
 }
 
-// limitPass does what cannot be left out.
-func limitPass(l *Log, cores int) (cost, error) {
-	names := l.Files()
+// limitPass does what cannot be left out, by the same way. Over the network it keeps several requests on their way, too.
+func limitPass(l *Log, dial string, cores int) (cost, error) {
+	open, workers := l.opener(), cores
+	if dial != "" {
+		var done func()
+		open, done = l.getter(dial)
+		defer done()
+		workers = max(cores, 4)
+	}
 	return measured(cores, func() (int, error) {
-		_, n, err := limit.Read(names, l.Static, cores)
+		_, n, err := limit.Read(open, l.files(), l.Static, workers)
 		if err == nil && n != l.Size {
 			err = fmt.Errorf("the limit read %d entries, want %d", n, l.Size)
 		}

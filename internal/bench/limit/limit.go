@@ -1,7 +1,7 @@
 // Package limit is what the tail is measured against: the least that reading a log with proof costs. It decompresses
 // data tiles, finds the entries in them, hashes these and joins them to the root of the tile; of pages of an RFC 6962
-// log it finds the leaves, decodes and hashes them. Nothing else: no certificates, no watches, no network, no errors
-// that anybody could act on.
+// log it finds the leaves, decodes and hashes them. Nothing else: no certificates, no watches, no errors that anybody
+// could act on.
 //
 // It is frozen: it uses the same libraries as the tail, imports none of its code, and does not change when the tail
 // does, so that figures of different years can be compared. It trusts its files, which the benchmark has just written.
@@ -15,18 +15,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-// Read reads all files and returns the root of the tree over their entries and how many there are. Every file but the
-// last holds the same number of entries, which is a power of two. Files are gzipped data tiles (static) or pages of
-// JSON. It uses so many goroutines.
-func Read(files []string, static bool, workers int) (root [32]byte, entries int, err error) {
-	roots := make([][32]byte, len(files))
+// Read reads so many files and returns the root of the tree over their entries and how many there are. Every file but
+// the last holds the same number of entries, which is a power of two. Files are gzipped data tiles (static) or pages of
+// JSON. It uses so many goroutines, which open files at the same time.
+func Read(open func(file int) (io.ReadCloser, error), files int, static bool, workers int) (root [32]byte, entries int, err error) {
+	roots := make([][32]byte, files)
 	var next, total atomic.Int64
 	var failed atomic.Pointer[error]
 	var wg sync.WaitGroup
@@ -35,11 +34,15 @@ func Read(files []string, static bool, workers int) (root [32]byte, entries int,
 			w := worker{}
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(files) {
+				if i >= files {
 					return
 				}
-				if err := w.file(files[i], static); err != nil {
-					err = fmt.Errorf("%s: %w", files[i], err)
+				f, err := open(i)
+				if err == nil {
+					err = errors.Join(w.file(f, static), f.Close())
+				}
+				if err != nil {
+					err = fmt.Errorf("file %d: %w", i, err)
 					failed.Store(&err)
 					return
 				}
@@ -62,8 +65,8 @@ type worker struct {
 	hashes     [][32]byte
 }
 
-func (w *worker) file(name string, static bool) (err error) {
-	if w.raw, err = readAll(name, w.raw); err != nil {
+func (w *worker) file(r io.Reader, static bool) (err error) {
+	if w.raw, err = fill(r, w.raw); err != nil {
 		return err
 	}
 	w.hashes = w.hashes[:0]
@@ -77,15 +80,6 @@ func (w *worker) file(name string, static bool) (err error) {
 		return err
 	}
 	return w.tile(w.plain)
-}
-
-func readAll(name string, buf []byte) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return buf, err
-	}
-	defer f.Close()
-	return fill(f, buf)
 }
 
 func fill(r io.Reader, buf []byte) ([]byte, error) {
