@@ -11,13 +11,15 @@ import (
 
 // coverage is what `tocsin logs --json` says, as far as these tests look at it.
 type coverage struct {
-	Logs []struct {
-		Name     string `json:"name"`
-		State    string `json:"state"`
-		Verified uint64 `json:"verified"`
-		Head     uint64 `json:"head"`
-	} `json:"logs"`
+	Logs   []loggedLog `json:"logs"`
 	Faults []toldFault `json:"faults"`
+}
+
+type loggedLog struct {
+	Name     string `json:"name"`
+	State    string `json:"state"`
+	Verified uint64 `json:"verified"`
+	Head     uint64 `json:"head"`
 }
 
 type toldFault struct {

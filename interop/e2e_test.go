@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,18 +47,22 @@ func (m message) about(address string) bool {
 	return false
 }
 
-// buildTocsin builds the program; the test is skipped when it has no watch command yet.
-func buildTocsin(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tocsin")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/tocsin")
+// built is the program, built once for all tests into the folder that TestMain removes.
+var built = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(buildFolder, "tocsin")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/tocsin")
 	build.Dir = ".." // the program's own module
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building tocsin: %v\n%s", err, out)
+		return "", fmt.Errorf("building tocsin: %w\n%s", err, out)
 	}
-	help, err := exec.CommandContext(t.Context(), binary, "watch", "--help").CombinedOutput()
-	if err != nil || !bytes.Contains(help, []byte("--once")) {
-		t.Skipf("this tocsin has no watch command yet: %s", help)
+	return binary, nil
+})
+
+func buildTocsin(t *testing.T) string {
+	t.Helper()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }

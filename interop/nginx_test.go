@@ -26,6 +26,9 @@ import (
 // programs that it starts, trusts it: Go reads SSL_CERT_FILE.
 var tlsAuthority *ca
 
+// buildFolder is removed when all tests have run.
+var buildFolder string
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "interop-")
@@ -34,6 +37,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		buildFolder = dir
 		tlsAuthority = newRoot(fatal{}, "Root of the servers")
 		file := filepath.Join(dir, "authority.pem")
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tlsAuthority.cert.Raw})
