@@ -13,6 +13,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/health"
+	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/process"
 	"github.com/tocsin-ct/tocsin/internal/store"
@@ -98,6 +99,9 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 	for _, s := range c.followed() {
 		l.logs = append(l.logs, s.look())
 	}
+	if c.opts.Lists != nil {
+		l.more = listTroubles(c.opts.Lists.Status())
+	}
 	if now.Sub(c.probed) >= probeEvery || c.broken != nil {
 		c.probed = now
 		c.broken = c.store.Alive(ctx, now)
@@ -112,6 +116,16 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 		l.store = err
 	}
 	return l
+}
+
+// listTroubles is what is wrong with log lists. Package lists tells it by itself; here it stands in the daily notice.
+func listTroubles(all []lists.Status) (seen []health.Observation) {
+	for _, st := range all {
+		if len(st.Troubles) > 0 {
+			seen = append(seen, health.Observation{Code: health.ListStale, Subject: st.List, Args: health.Args{"why": st.Troubles[0].Text}})
+		}
+	}
+	return seen
 }
 
 // keep writes the open troubles down together with what is said of them. What cannot be written waits in memory; what
@@ -147,12 +161,15 @@ func (c *carer) keep(ctx context.Context, open []health.Trouble, events []health
 	}
 }
 
-// kindTrouble is the kind of messages about health that do not ring.
-const kindTrouble = "trouble"
+// The kinds of messages about health. Those that ring have a kind of their own: alarms are about certificates.
+const (
+	kindTrouble = "trouble"
+	kindBlind   = "blind"
+)
 
 func kindOf(level string) string {
 	if level == string(health.Alarm) {
-		return notify.KindAlarm
+		return kindBlind
 	}
 	return kindTrouble
 }
