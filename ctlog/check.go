@@ -80,7 +80,7 @@ func (t *Tailer) checkOld(ctx context.Context, head Head, proven bool) (err erro
 	if shrank := v.Raw != nil && head.Timestamp > v.Timestamp; due && (err != nil || shrank) {
 		ev := t.about(head, v)
 		ev.From, ev.To, ev.Since = head.Size, v.Size, since
-		text := fmt.Sprintf("the log signed a head of size %d, but gives one of size %d for %v now", v.Size, head.Size, time.Since(since).Round(time.Minute))
+		text := fmt.Sprintf("the log signed a head of size %d, but goes on with smaller ones, of size %d", v.Size, head.Size)
 		if err != nil {
 			text += "; that the smaller tree is the beginning of the larger one cannot be shown: " + err.Error()
 			ev.Answer = disarm(err.Error())
@@ -162,7 +162,7 @@ func (t *Tailer) checkKey(bad *HeadError) error {
 	err := t.fault(BadSignature, bad.Error(), ev)
 	if due {
 		ev.Since = since
-		err = t.fault(KeyChange, fmt.Sprintf("for %v now no head was signed by the log's key%s", time.Since(since).Round(time.Minute), otherKey(bad.Raw, t.g)), ev)
+		err = t.fault(KeyChange, "no head is signed by the log's key any more"+otherKey(bad.Raw, t.g), ev)
 	}
 	return err
 }

@@ -24,6 +24,16 @@ type Cursor struct {
 	Target Head `json:"target,omitzero"`
 	// Gaps are ranges before Size that the log did not serve, in order and apart: owed, and asked for again and again.
 	Gaps []Range `json:"gaps,omitempty"`
+	// Stuck is set while the entry at Size is not served: since when, so that a restart does not start the patience
+	// anew. Nil otherwise.
+	Stuck *Stuck `json:"stuck,omitempty"`
+}
+
+// Stuck is an entry that a log signed and does not serve: since when, and when that was last seen, give or take minutes.
+type Stuck struct {
+	At    uint64    `json:"at"`
+	Since time.Time `json:"since"`
+	Last  time.Time `json:"last"`
 }
 
 // Range is a range of entries that a log signed and did not serve. Its entries were not seen.

@@ -13,9 +13,10 @@ import (
 
 // Bounds of gaps.
 const (
-	maxGaps       = 24      // more stay where they are: reading waits before the next
-	maxProbe      = 1 << 20 // entries behind which no served one is looked for
-	gapRequests   = 16      // for one gap, each time that gaps are asked for again
+	maxGaps       = 24              // more stay where they are: reading waits before the next
+	maxProbe      = 1 << 20         // entries behind which no served one is looked for
+	gapRequests   = 16              // for one gap, each time that gaps are asked for again
+	stuckRhythm   = 5 * time.Minute // in which it is stored that an entry is not served
 	firstGapRetry = time.Minute
 	mostGapRetry  = 6 * time.Hour
 	absentAgain   = 15 * time.Minute // without a "there is no such thing", after which the next one is the first
@@ -35,6 +36,9 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 				t.stuck.since, t.stuck.absent, t.stuck.absentLast = g.Since, g.Since, time.Now()
 			}
 		}
+		if k := t.cur.Stuck; k != nil && k.At == at { // before a restart
+			t.stuck.since, t.stuck.absent, t.stuck.absentLast = k.Since, k.Since, k.Last
+		}
 	}
 	since := time.Since(t.stuck.since)
 	absent := notThere(err)
@@ -43,6 +47,9 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 			t.stuck.absent = time.Now()
 		}
 		t.stuck.absentLast = time.Now()
+		if err := t.rememberStuck(ctx, target); err != nil {
+			return err
+		}
 		t.skewed(fmt.Sprintf("the log signed a head of size %d and does not serve entry %d: %v", target.Size, at, err))
 	}
 	ev := t.about(target)
@@ -70,12 +77,12 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 		return errors.Join(err, perr)
 	}
 	ev.To = end
-	what := fmt.Sprintf("the entries %d to %d", at, end-1)
+	what := fmt.Sprintf("entries %d to %d", at, end-1)
 	if s, ok := t.c.(spanner); ok && end == s.Span(at, target.Size) {
 		what = TilePath(DataTile, at/TileWidth, int(end-at/TileWidth*TileWidth)) + ", " + what
 		ev.Tile = TilePath(DataTile, at/TileWidth, int(end-at/TileWidth*TileWidth))
 	}
-	fault := t.fault(Withheld, fmt.Sprintf("the log signed a head of size %d but does not serve %s, for %v now: %v", target.Size, what, since.Round(time.Minute), err), ev)
+	fault := t.fault(Withheld, fmt.Sprintf("the log signed a head that covers %s, and does not serve them: %v", what, err), ev)
 	if end >= target.Size || len(t.cur.Gaps) >= maxGaps {
 		return errors.Join(fault, err) // there is nothing behind it to go on with
 	}
@@ -83,6 +90,16 @@ func (t *Tailer) unread(ctx context.Context, target Head, err error) error {
 		return errors.Join(fault, err)
 	}
 	return nil
+}
+
+// rememberStuck stores now and then since when an entry is not served, so that a restart does not forget it.
+func (t *Tailer) rememberStuck(ctx context.Context, target Head) error {
+	if time.Since(t.stuck.absent) < stuckRhythm || t.cur.Stuck != nil && time.Since(t.cur.Stuck.Last) < stuckRhythm {
+		return nil
+	}
+	cur := t.cur
+	cur.Stuck = &Stuck{At: t.stuck.at, Since: t.stuck.absent.UTC(), Last: t.stuck.absentLast.UTC()}
+	return t.deliver(ctx, nil, cur, target)
 }
 
 // extent finds where the log serves entries again behind one that it does not serve; size when nowhere. In a static log

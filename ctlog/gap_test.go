@@ -95,6 +95,28 @@ func TestD15AMissingTileIsToldAndReadingGoesOnBehindIt(t *testing.T) {
 	})
 }
 
+func TestD15ThePatienceOutlivesRestarts(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 2000)
+		f.log.MMD = 2 * time.Hour
+		f.gone = func(path string) bool { return path == "tile/data/003" }
+		f.fault = missing(f, 768, 1024)
+		r := newReceiver(t, f)
+		for range 6 { // restarted again and again, each time long before the patience ends
+			_, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+			pass(30 * time.Minute)
+			stop()
+		}
+		if d := cmp.Diff([]string{Withheld}, r.kinds()); d != "" {
+			t.Error(d)
+		}
+		r.came(1024, 2000, true)
+		if r.cursor.Stuck != nil {
+			t.Errorf("still stuck at %d", r.cursor.Stuck.At)
+		}
+	})
+}
+
 func TestD15AMissingRangeOfAnRFC6962LogIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeLog(t, loglist.RFC6962, 2000)

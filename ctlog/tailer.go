@@ -350,6 +350,9 @@ func (t *Tailer) deliver(ctx context.Context, entries []Entry, cur Cursor, head 
 }
 
 func (t *Tailer) hand(ctx context.Context, d *Delivery) error {
+	if k := d.Cursor.Stuck; k != nil && k.At != d.Cursor.Size { // not any more
+		d.Cursor.Stuck = nil
+	}
 	wait := backoff{first: firstWait, most: time.Minute}
 	for {
 		err := t.opts.Deliver(ctx, d)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"fmt"
 	"time"
 )
 
@@ -12,7 +11,8 @@ import (
 // not fill the disk. Later ones are counted on the newest that is kept.
 const maxFaults = 100
 
-// RecordFault keeps a fault with its evidence. The same fault with the same evidence is counted.
+// RecordFault keeps a fault with its evidence. The same fault of a log, in the same words, is counted, and its first
+// evidence kept: a restart finds again what lasts, with evidence of another time.
 func (s *Store) RecordFault(ctx context.Context, f Fault) error {
 	return s.write(ctx, "keeping a fault", func(tx *sql.Tx) error { return addFault(ctx, tx, &f, time.Now()) })
 }
@@ -22,12 +22,9 @@ func addFault(ctx context.Context, tx *sql.Tx, f *Fault, now time.Time) error {
 	if at.IsZero() {
 		at = now
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%d:%s", len(f.Text), f.Text)
-	h.Write(f.Evidence)
-	digest := h.Sum(nil)
+	digest := sha256.Sum256([]byte(f.Text))
 	res, err := tx.ExecContext(ctx, `UPDATE faults SET count = count + 1, last = max(last, ?1)
-		WHERE seq = (SELECT seq FROM faults WHERE kind = ?2 AND log = ?3 AND digest = ?4)`, millis(at), f.Kind, f.LogID[:], digest)
+		WHERE seq = (SELECT seq FROM faults WHERE kind = ?2 AND log = ?3 AND digest = ?4)`, millis(at), f.Kind, f.LogID[:], digest[:])
 	if err != nil {
 		return err
 	}
@@ -36,7 +33,7 @@ func addFault(ctx context.Context, tx *sql.Tx, f *Fault, now time.Time) error {
 	}
 	res, err = tx.ExecContext(ctx, `INSERT INTO faults (kind, log, log_name, digest, text, evidence, first, last, count)
 		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 1 WHERE (SELECT count(*) FROM faults WHERE kind = ?1 AND log = ?2) < ?8`,
-		f.Kind, f.LogID[:], f.LogName, digest, f.Text, blob(f.Evidence), millis(at), maxFaults)
+		f.Kind, f.LogID[:], f.LogName, digest[:], f.Text, blob(f.Evidence), millis(at), maxFaults)
 	if err != nil {
 		return err
 	}
