@@ -11,17 +11,23 @@ import (
 
 // Bounds of the pace at which one log is asked.
 const (
-	minPause      = 100 * time.Millisecond // the first pause after a refusal
+	minPause      = 100 * time.Millisecond // the first pause after a refusal, where no limit is known
 	maxPause      = 2 * time.Minute
 	maxRetryAfter = time.Hour // nobody can send us to sleep for longer
 )
 
-// pacer finds the rate that a log bears: it doubles the pause between requests whenever the log refuses, and shortens
-// it bit by bit while the log answers. The zero value asks without pause.
+// pacer finds the rate that a log bears and stays near it. It doubles the pause between requests when the log refuses,
+// and shortens it while the log answers: fast, until near to where the log refused last, and there bit by bit, so that a
+// limit is touched seldom; then faster again, since a limit may have been raised. The zero value asks without pause.
 type pacer struct {
 	mu    sync.Mutex
 	pause time.Duration
 	next  time.Time // no request before
+	// limit is the pause at which the log refused after it had answered; 0 when it is not known, or was no limit but an
+	// outage.
+	limit    time.Duration
+	answers  int       // since the last refusal
+	underway time.Time // a refusal before is of a request that was under way at the last one
 }
 
 // wait returns when the next request may go.
@@ -41,8 +47,18 @@ func (p *pacer) wait(ctx context.Context) error {
 func (p *pacer) refused(after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pause = min(max(2*p.pause, minPause), maxPause)
-	if next := time.Now().Add(max(p.pause, min(after, maxRetryAfter))); next.After(p.next) {
+	now := time.Now()
+	if !now.Before(p.underway) {
+		if p.limit = 0; p.answers > 0 {
+			p.limit = p.pause
+		}
+		if p.pause *= 2; p.limit == 0 {
+			p.pause = max(p.pause, minPause)
+		}
+		p.pause = min(p.pause, maxPause)
+		p.underway, p.answers = now.Add(p.pause), 0
+	}
+	if next := now.Add(max(p.pause, min(after, maxRetryAfter))); next.After(p.next) {
 		p.next = next
 	}
 }
@@ -51,7 +67,17 @@ func (p *pacer) refused(after time.Duration) {
 func (p *pacer) answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pause = p.pause / 8 * 7; p.pause < minPause/4 {
+	p.answers++
+	near := p.limit + p.limit/4
+	switch {
+	case p.pause > near:
+		p.pause = max(p.pause/8*7, near)
+	case p.answers <= 48:
+		p.pause -= p.pause / 64
+	default:
+		p.pause -= p.pause / 16
+	}
+	if p.pause < time.Millisecond {
 		p.pause = 0
 	}
 }
