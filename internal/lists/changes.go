@@ -140,7 +140,7 @@ func (s *Set) leave(listed map[[32]byte]bool, now time.Time) {
 		if slices.ContainsFunc(l.Sources, func(name string) bool { return s.inForce[name] == nil && s.configured(name) }) {
 			continue
 		}
-		l.Leaving, l.Moved = now, now
+		l.Leaving = now
 		switch g := state[l.Log.ID]; {
 		case g != nil:
 			_, l.Why = g.Follow()

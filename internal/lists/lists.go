@@ -248,7 +248,6 @@ func (s *Set) Accept(source string) (text string, err error) {
 	}
 	m.Accepted, text = m.Offered, m.Offered.Text
 	m.Offered = nil
-	m.ETag, m.LastModified = "", ""
 	return text, s.save()
 }
 

@@ -229,7 +229,7 @@ func TestASignatureIsCheckedAndABadOneRefused(t *testing.T) {
 					delete(p.files, "/log_list.sig")
 				}
 			})
-			if err := s.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "sign") {
+			if err := s.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), map[bool]string{true: "not signed", false: "signature"}[row.sig == nil]) {
 				t.Errorf("%s: %v", row.name, err)
 			}
 			want(t, row.name, names(s), "A/1")
@@ -256,6 +256,13 @@ func TestASignatureIsCheckedAndABadOneRefused(t *testing.T) {
 		if err != nil || other.Problem() == nil || other.Status()[0].From != "nothing" {
 			t.Errorf("%v, %v, %+v", err, other.Problem(), other.Status())
 		}
+		// And a list that is not at hand at all lets none of its logs go.
+		other.opts.Client = clientOf(p)
+		p.set(func() { p.down = errDown })
+		if err := other.Refresh(t.Context()); err == nil {
+			t.Error("no word of it")
+		}
+		want(t, "with no list at hand", names(other), "A/1", "+B/1")
 	})
 }
 
@@ -356,13 +363,13 @@ func TestTheLastGoodCopyServesAStartWithoutNetwork(t *testing.T) {
 func TestTheEmbeddedListIsAFloorAndNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		day := time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC) // before the bubble's clock
-		floor := &loglist.List{Timestamp: day, Logs: []loglist.Log{a("A/1"), a("F/1")}}
+		floor := &loglist.List{Timestamp: day, Logs: []loglist.Log{a("A/1"), a("F/1"), a("F/2"), a("F/3")}}
 		p := newPublisher()
 		p.down = errDown
 		memory := memoryFile(t)
 		s := open(t, p, Source{Floor: floor}, Options{Memory: memory})
 		_ = s.Refresh(t.Context())
-		want(t, "without network and copy", names(s), "A/1", "F/1")
+		want(t, "without network and copy", names(s), "A/1", "F/1", "F/2", "F/3")
 		if st := s.Status()[0]; st.From != FromEmbedded || st.Signature != "none needed" || st.Age != time.Since(day).Seconds() {
 			t.Errorf("%+v", st)
 		}
@@ -379,7 +386,7 @@ func TestTheEmbeddedListIsAFloorAndNoMore(t *testing.T) {
 		if err := s.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "when the list comes", names(s), "A/1", "-F/1", "N/1")
+		want(t, "when the list comes", names(s), "A/1", "-F/1", "-F/2", "-F/3", "N/1")
 		for _, w := range s.Wanted() {
 			if w.Log.Name() == "N/1" && !w.Since.Equal(began) {
 				t.Errorf("a log of the first list begins at %v, want the start of the program, %v", w.Since, began)
@@ -390,7 +397,7 @@ func TestTheEmbeddedListIsAFloorAndNoMore(t *testing.T) {
 		newer := &loglist.List{Timestamp: day.Add(2 * time.Hour), Logs: []loglist.Log{a("A/1"), a("N/1"), a("N/2")}}
 		s = open(t, p, Source{Floor: newer}, Options{Memory: memory})
 		_ = s.Refresh(t.Context())
-		want(t, "with a newer floor", names(s), "A/1", "-F/1", "N/1", "+N/2")
+		want(t, "with a newer floor", names(s), "A/1", "-F/1", "-F/2", "-F/3", "N/1", "+N/2")
 		p.set(func() { p.down = nil })
 		if err := s.Refresh(t.Context()); err == nil {
 			t.Error("the copy of before is in force again")
