@@ -117,26 +117,28 @@ func tended(t *testing.T, state string, r notify.Receiver) (a *App, end func()) 
 	}
 }
 
-// TestTheLoopMakesOneNoticeADay runs the real loop over the real store for three days.
+// TestTheLoopMakesOneNoticeADay runs the real loop over the real store around two midnights, with restarts.
 func TestTheLoopMakesOneNoticeADay(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := &taker{}
-		a, end := tended(t, filepath.Join(dir, "state.db"), r)
-		for _, s := range a.followed() {
-			s.started.Store(true)
-			s.start.Store(&store.Start{At: time.Now()})
+		run := func(d time.Duration) {
+			a, end := tended(t, filepath.Join(dir, "state.db"), r)
+			for _, s := range a.followed() {
+				s.started.Store(true)
+				s.start.Store(&store.Start{At: time.Date(2000, 1, 1, 23, 0, 0, 0, time.UTC)})
+			}
+			time.Sleep(d)
+			end()
 		}
-		time.Sleep(36 * time.Hour)
-		end()
-		// A restart in the middle of a day adds nothing.
-		a, end = tended(t, filepath.Join(dir, "state.db"), r)
-		for _, s := range a.followed() {
-			s.started.Store(true)
-			s.start.Store(&store.Start{At: time.Now().Add(-36 * time.Hour)})
-		}
-		time.Sleep(14 * time.Hour)
-		end()
+		time.Sleep(23*time.Hour + 30*time.Minute)
+		run(time.Hour) // until half past midnight: the first notice
+		run(time.Hour) // a restart adds nothing
+		time.Sleep(22 * time.Hour)
+		run(25 * time.Minute) // until five to midnight, past the time of the notice of a day that has one
+		time.Sleep(5 * time.Hour)
+		run(20 * time.Minute) // what was due while nothing ran comes late
+		run(20 * time.Minute)
 		var days []string
 		for _, n := range r.took {
 			var doc Notice
