@@ -40,22 +40,23 @@ func keeps(limit int) func(*testing.T, *reallogs.Log, []hit) {
 			t.Errorf("%d requests within one second where %d are allowed", most, limit)
 		}
 		span := hits[len(hits)-1].at.Sub(hits[0].at).Seconds()
-		if most := float64(limit)*span + float64(limit) + 6; float64(len(hits)) > most {
+		// The limit, a fifth more for what it costs to touch it now and then, and what it takes to find it.
+		if most := 1.2*float64(limit)*span + float64(limit) + 6; float64(len(hits)) > most {
 			t.Errorf("%d requests in %.1f seconds where %d a second are allowed", len(hits), span, limit)
 		}
-		if n := refused(hits); n*3 > len(hits) {
+		if n := refused(hits); n > 6+len(hits)/8 {
 			t.Errorf("%d of %d requests were refused", n, len(hits))
 		}
 	}
 }
 
 var fronts = []frontRow{
-	{name: "limit_req: 10 a second, else 429 without Retry-After", judge: keeps(10), front: fixed(front{
-		http:     `limit_req_zone $http_host zone=asked:1m rate=10r/s; limit_req_status 429;`,
-		location: `limit_req zone=asked burst=3 nodelay;`,
+	{name: "limit_req: 5 a second, else 429 without Retry-After", judge: keeps(5), front: fixed(front{
+		http:     `limit_req_zone $http_host zone=asked:1m rate=5r/s; limit_req_status 429;`,
+		location: `limit_req zone=asked burst=2 nodelay;`,
 	})},
-	{name: "limit_req: 4 a second, else 503", judge: keeps(4), front: fixed(front{
-		http:     `limit_req_zone $http_host zone=asked:1m rate=4r/s;`,
+	{name: "limit_req: 2 a second, else 503", judge: keeps(2), front: fixed(front{
+		http:     `limit_req_zone $http_host zone=asked:1m rate=2r/s;`,
 		location: `limit_req zone=asked burst=1 nodelay;`,
 	})},
 	{name: "limit_conn: one answer at a time, else 429", front: fixed(front{
@@ -210,14 +211,14 @@ func TestTocsinRingsBehindRealFrontEnds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the program itself: left out in short mode")
 	}
-	const limit = 8
+	const limit = 4
 	var n *nginx
 	w := newWorldVia(t, func(logs ...*reallogs.Log) func(*reallogs.Log) string {
 		n = startNginx(t, front{
 			tls: true,
 			http: fmt.Sprintf(`limit_req_zone $http_host zone=asked:1m rate=%dr/s; limit_req_status 429; limit_conn_zone $http_host zone=open:1m;
 				split_clients "$request_id" $fresh { 50%% 1; * ""; } gzip on; gzip_proxied any; gzip_types application/json;`, limit),
-			location: `limit_req zone=asked burst=4 nodelay; limit_conn open 2; proxy_cache answers; proxy_cache_valid 200 1s;
+			location: `limit_req zone=asked burst=2 nodelay; limit_conn open 2; proxy_cache answers; proxy_cache_valid 200 1s;
 				proxy_ignore_headers Cache-Control Expires Vary; proxy_cache_bypass $fresh; proxy_no_cache $fresh;`,
 		}, logs...)
 		return func(*reallogs.Log) string { return n.dial() }
