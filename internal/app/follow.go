@@ -34,7 +34,9 @@ type follower struct {
 	logger   *slog.Logger
 
 	sieve    *Sieve
-	size     uint64 // of the cursor last stored
+	size     uint64 // of the cursor last stored, its gaps, and when that was
+	gaps     int
+	stored   time.Time
 	verified ctlog.Head
 	started  atomic.Bool // a start was chosen and stored
 	from     ctlog.Start // where to begin when it was not
@@ -58,6 +60,10 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 			c.Filings = append(c.Filings, filing)
 		}
 	}
+	if len(c.Filings) == 0 && f.onTheWay(d) {
+		f.entries.Add(uint64(len(d.Entries)))
+		return nil
+	}
 	var err error
 	if c.Cursor, err = json.Marshal(d.Cursor); err != nil {
 		return fmt.Errorf("storing the cursor of %s: %w", f.log.Name(), err)
@@ -75,7 +81,7 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	if err := f.store.Commit(ctx, c); err != nil {
 		return err
 	}
-	f.size, f.verified = d.Cursor.Size, d.Cursor.Verified
+	f.size, f.gaps, f.stored, f.verified = d.Cursor.Size, len(d.Cursor.Gaps), time.Now(), d.Cursor.Verified
 	if c.Start != nil {
 		f.start.Store(c.Start)
 	}
@@ -86,6 +92,18 @@ func (f *follower) Deliver(ctx context.Context, d *ctlog.Delivery) error {
 	f.entries.Add(uint64(len(d.Entries)))
 	f.matches.Add(uint64(len(c.Filings)))
 	return nil
+}
+
+// storeEvery is how often the cursor is stored while a backlog is read in which nothing touches a watch.
+const storeEvery = 50 * time.Millisecond
+
+// onTheWay reports whether a delivery without filings may do without a transaction: a short step forward, soon after one
+// that was stored, and to no head. After a crash such entries are read again.
+func (f *follower) onTheWay(d *ctlog.Delivery) bool {
+	c := &d.Cursor
+	return f.started.Load() && len(d.Entries) > 0 && c.Size > f.size && d.Entries[len(d.Entries)-1].Index+1 == c.Size &&
+		len(c.Gaps) == f.gaps && c.Target.Size > c.Size && c.Verified.Size == f.verified.Size && c.Verified.Root == f.verified.Root &&
+		time.Since(f.stored) < storeEvery
 }
 
 // file makes the filing of an entry that touches a watch. ok is false when the full reading finds that it does not.
