@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/loglist"
@@ -50,7 +51,8 @@ func (t *Tailer) check(ctx context.Context, head Head) (doubtful bool, err error
 
 // wait keeps a head until the next one is verified.
 func (t *Tailer) wait(head Head) {
-	if len(t.later) < maxLater {
+	same := func(h Head) bool { return h.Size == head.Size && h.Root == head.Root }
+	if len(t.later) < maxLater && !slices.ContainsFunc(t.later, same) {
 		t.later = append(t.later, head)
 	}
 }

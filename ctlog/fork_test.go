@@ -232,3 +232,52 @@ func TestAUselessConsistencyProofAccusesNobodyWhereTheEntriesDecide(t *testing.T
 		}
 	})
 }
+
+// A head that contradicts the log is shown once, without its entries; the next one is honest again.
+func TestAForkedHeadThatCannotBeReadIsNotForgotten(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 600)
+		r := newReceiver(t, f)
+		tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}})
+		defer stop()
+		pass(time.Minute)
+		f.grow(610)
+		f.set(func() {
+			f.sign = func(h *Head) { h.Root[5] ^= 1 }
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "get-sth") || strings.HasSuffix(r.URL.Path, "checkpoint") {
+					return false
+				}
+				http.NotFound(w, r) // neither entries nor proofs
+				return true
+			}
+		})
+		pass(2 * time.Minute)
+		if k := r.kinds(); k != nil {
+			t.Errorf("so far nothing is known: %v", k)
+		}
+		f.set(func() { f.sign = nil })
+		f.grow(650)
+		pass(5 * time.Minute)
+		f.set(func() { f.fault = nil })
+		pass(10 * time.Minute)
+		r.exactly(0, 650)
+		if d := cmp.Diff([]string{Forked}, r.kinds()); d != "" {
+			t.Fatal(d)
+		}
+		_, heads := checkEvidence(t, f, r.faults[0], 2)
+		if heads[0].Size != 610 || heads[1].Size != 650 {
+			t.Errorf("heads of sizes %d and %d in evidence", heads[0].Size, heads[1].Size)
+		}
+		ev, err := ReadEvidence(r.faults[0].Evidence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ev.Verify(f.log); err != nil || got.Verdict != Proven {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if s := tail.Status(); s.State != "live" || len(tail.later) != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

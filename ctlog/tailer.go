@@ -188,6 +188,9 @@ func (t *Tailer) round(ctx context.Context) error {
 	}
 	if head.Size > t.cur.Size {
 		if err := t.readTo(ctx, head, doubtful); err != nil {
+			if k := &t.cur.Target; !doubtful && head.Size > t.cur.Verified.Size && (k.Size != head.Size || k.Root != head.Root) {
+				t.wait(head) // the next one may be another, and this one was signed as well
+			}
 			return errors.Join(checkErr, err)
 		}
 	}
