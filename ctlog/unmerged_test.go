@@ -130,7 +130,7 @@ func TestNoEvidenceAgainstAKeptPromiseHolds(t *testing.T) {
 		ev := Evidence{Version: 1, Kind: NotMerged, Key: f.log.Key, Heads: []string{string(f.rawHead(300))}, Entry: e.Leaf, SCT: f.promise(t, &e, e.Leaf),
 			Log:        EvidenceLog{Kind: "static", Name: "a log", URL: f.log.URL, MMD: 3600},
 			EntryIndex: index, EntryHash: &leaf, EntryPath: textHashes(path)}
-		if got, err := ev.Verify(f.log); err == nil && got.Verdict == Proven {
+		if got, err := ev.Verify(f.log); err == nil {
 			t.Errorf("with entry %d: %+v", index, got)
 		}
 	}

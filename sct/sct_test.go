@@ -246,11 +246,20 @@ func TestD23aTheIssuerIsFoundByNameAndKeyNotByPosition(t *testing.T) {
 		t.Fatal(err)
 	}
 	junk := []byte("no certificate")
+	crowd := [][]byte{}
+	for range 20 {
+		c, err := ca.NewRoot("Example Stranger", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crowd = append(crowd, c.Cert)
+	}
 	for name, issuers := range map[string][][]byte{
 		"leaf, root, intermediate":          {w.issued.Final, chain[1], chain[0]},
 		"a stranger first":                  {stranger.Cert, chain[1], chain[0]},
 		"a namesake with another key first": {namesake.Cert, chain[0]},
 		"junk first":                        {junk, nil, chain[0]},
+		"a crowd of strangers first":        append(crowd, chain[0]),
 	} {
 		results, err := sct.NewVerifier(w.logs, nil).Embedded(w.issued.Final, issuers, time.Now())
 		if got := reasons(t, results); err != nil || !slices.Equal(got, valid()) {
@@ -353,6 +362,24 @@ func TestTwoListsCountAsNone(t *testing.T) {
 	}
 	if _, err := sct.PrecertEntry(final, [32]byte{}); err == nil {
 		t.Error("an entry was rebuilt from a certificate with two lists")
+	}
+}
+
+func TestAListThatIsMarkedCriticalIsRead(t *testing.T) {
+	w := newWorld(t)
+	i, err := w.issuer.Issue(ca.Leaf{CN: "www.example.org", Extensions: []ca.Extension{
+		{ID: ca.OIDSCTList, Critical: true, Value: ca.TLV(ca.TagOctetString, ca.SCTList(w.scts))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	final, err := i.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// They are another certificate's.
+	results, err := sct.NewVerifier(w.logs, nil).Embedded(final, i.FinalChain, time.Now())
+	if got := reasons(t, results); err != nil || !slices.Equal(got, []sct.Reason{sct.BadSignature, sct.BadSignature}) {
+		t.Errorf("reasons %q, %v", got, err)
 	}
 }
 

@@ -260,8 +260,8 @@ func TestTheLogIsAskedPolitely(t *testing.T) {
 	h := newHearing(t)
 	h.oracle.answer = hasIt
 	h.promises(500)
-	h.pass(time.Hour + 10*time.Minute)
-	for hour := 1; hour <= 9; hour++ {
+	h.pass(time.Hour + 9*time.Minute) // nothing is due yet
+	for hour := 1; hour <= 10; hour++ {
 		before := h.oracle.asked
 		h.pass(time.Hour)
 		if n := h.oracle.asked - before; n > 61 {
