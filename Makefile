@@ -4,7 +4,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE ?=
 GOTEST = go test $(RACE) -timeout 20m
 
-.PHONY: test build bench fuzz lint
+.PHONY: siege test build bench fuzz lint
 test:
 	$(GOTEST) ./...
 	cd interop && $(GOTEST) ./...
@@ -28,3 +28,9 @@ fuzz:
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "fuzz $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
+
+# Random fault schedules over eight logs, in synthetic time: 30 take a quarter of a minute, SCHEDULES=500 make siege is the
+# full number. TOCSIN_SEED=N go test ./internal/siege repeats one. Under the race detector make test runs only a few.
+SCHEDULES ?= 30
+siege:
+	TOCSIN_SCHEDULES=$(SCHEDULES) go test -timeout 60m ./internal/siege

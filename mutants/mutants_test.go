@@ -17,7 +17,6 @@ import (
 
 // mutant is one patch.
 type mutant struct {
-	name     string
 	pkg, run string // the test that must fail
 	hunks    []hunk
 }

@@ -31,7 +31,7 @@ func schedules(t *testing.T) int {
 	case testing.Short():
 		return 3
 	case raceDetector:
-		return 6
+		return 4
 	}
 	return 30
 }
