@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -114,8 +115,9 @@ func TestD10TheListChangesWhileTheWatchRuns(t *testing.T) {
 	first := w.issue()
 	w.log(logs[4], first)
 	logs[4].Publish()
-	broken := httptest.NewTLSServer(http.NotFoundHandler())
-	broken.Config.ErrorLog = nil
+	broken := httptest.NewUnstartedServer(http.NotFoundHandler())
+	broken.Config.ErrorLog = log.New(io.Discard, "", 0)
+	broken.StartTLS()
 	defer broken.Close()
 	invalid := listed[2]
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
