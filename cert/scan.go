@@ -238,6 +238,7 @@ func (s *Scan) identities() {
 	for _, field := range p.extensions[:p.nExtensions] {
 		list := extensionList{rest: field, n: n}
 		for {
+			list.passOrdinary()
 			e, ok := list.next()
 			if !ok {
 				break
