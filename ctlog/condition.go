@@ -1,6 +1,7 @@
 package ctlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -180,27 +181,78 @@ func (t *Tailer) aligned() {
 	t.over(Skew)
 }
 
-// doubt is something that would accuse the log, if it lasts.
-type doubt struct{ since, last time.Time }
+// Doubt is something that would accuse the log, if it lasts: since when, and when that was last seen.
+type Doubt struct {
+	Since time.Time `json:"since"`
+	Last  time.Time `json:"last"`
+}
 
-// maxDoubts bounds the doubts that are remembered.
-const maxDoubts = 64
+// Bounds of doubts.
+const (
+	maxDoubts   = 64
+	doubtRhythm = 5 * time.Minute // in which doubts are stored
+)
 
-// lasts notes a doubt and reports since when it holds, and whether that is longer than the patience of its kind.
+// lasts notes a doubt and reports since when it holds, and whether that is longer than the patience of its kind. After
+// a long time without a sign of it, it begins anew.
 func (t *Tailer) lasts(kind FaultKind, about string) (since time.Time, due bool) {
 	now := time.Now()
 	key := kind + " " + about
 	d := t.doubts[key]
-	if d == nil {
+	if d == nil || now.Sub(d.Last) > t.forgotten() {
 		if len(t.doubts) >= maxDoubts {
 			clear(t.doubts)
 		}
-		d = &doubt{since: now}
+		d = &Doubt{Since: now}
 		t.doubts[key] = d
 	}
-	d.last = now
-	return d.since, now.Sub(d.since) >= mustKind(kind).Patience(t.g.MMD)
+	d.Last = now
+	return d.Since, now.Sub(d.Since) >= mustKind(kind).Patience(t.g.MMD)
 }
+
+// forgotten is after which time without a sign a doubt is over.
+func (t *Tailer) forgotten() time.Duration { return max(absentAgain, 2*t.opts.Poll) }
 
 // settled forgets a doubt.
 func (t *Tailer) settled(kind FaultKind, about string) { delete(t.doubts, kind+" "+about) }
+
+// lastingKinds are those whose doubts outlive a restart.
+var lastingKinds = []FaultKind{Rollback, Inconsistent, KeyChange}
+
+// recallDoubts takes over what the cursor holds of the time before a restart.
+func (t *Tailer) recallDoubts() {
+	for _, kind := range lastingKinds {
+		if d, ok := t.cur.Doubts[kind]; ok {
+			t.doubts[kind+" "] = &Doubt{d.Since, d.Last}
+		}
+	}
+}
+
+// storeDoubts stores now and then what would accuse the log if it lasts, so that a restart does not forget it.
+func (t *Tailer) storeDoubts(ctx context.Context) error {
+	if !t.cur.Begun || ctx.Err() != nil {
+		return nil
+	}
+	want, changed := map[FaultKind]Doubt{}, false
+	for _, kind := range lastingKinds {
+		d, stored := t.doubts[kind+" "], t.cur.Doubts[kind]
+		if d == nil || d.Last.Sub(d.Since) < doubtRhythm {
+			changed = changed || !stored.Since.IsZero()
+			continue
+		}
+		want[kind] = Doubt{d.Since.UTC(), d.Last.UTC()}
+		if d.Last.Sub(stored.Last) < doubtRhythm {
+			want[kind] = stored
+		} else {
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	cur := t.cur
+	if cur.Doubts = want; len(want) == 0 {
+		cur.Doubts = nil
+	}
+	return t.deliver(ctx, nil, cur, cur.Target)
+}

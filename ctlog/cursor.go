@@ -27,6 +27,8 @@ type Cursor struct {
 	// Stuck is set while the entry at Size is not served: since when, so that a restart does not start the patience
 	// anew. Nil otherwise.
 	Stuck *Stuck `json:"stuck,omitempty"`
+	// Doubts are what would accuse the log if it lasts, for the same reason. It is never changed in place.
+	Doubts map[FaultKind]Doubt `json:"doubts,omitempty"`
 }
 
 // Stuck is an entry that a log signed and does not serve: since when, and when that was last seen, give or take minutes.

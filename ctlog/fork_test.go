@@ -281,3 +281,37 @@ func TestAForkedHeadThatCannotBeReadIsNotForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestThePatienceWithALogThatLostEntriesOutlivesRestarts(t *testing.T) {
+	for _, apart := range []time.Duration{time.Minute, 5 * time.Hour} { // how long it is down each time
+		forBoth(t, func(t *testing.T, kind loglist.Kind) {
+			f := newFakeLog(t, kind, 600)
+			f.log.MMD = 2 * time.Hour
+			r := newReceiver(t, nil)
+			if err := r.once(f.client(t), TailOptions{From: Start{Zero: true}}); err != nil {
+				t.Fatal(err)
+			}
+			f.set(func() { f.size = 500 })
+			for range 6 {
+				_, stop := follow(t, r, f.client(t), TailOptions{})
+				pass(30 * time.Minute)
+				stop()
+				time.Sleep(apart)
+			}
+			want := []string{Rollback}
+			if apart > time.Hour {
+				want = nil // what was between nobody has seen
+			}
+			if d := cmp.Diff(want, slices.Compact(r.kinds())); d != "" { // again by each tailer
+				t.Error(d)
+			}
+			f.set(func() { f.size = 600 })
+			_, stop := follow(t, r, f.client(t), TailOptions{})
+			pass(30 * time.Minute)
+			stop()
+			if r.cursor.Doubts != nil {
+				t.Errorf("still in doubt: %v", r.cursor.Doubts)
+			}
+		})
+	}
+}

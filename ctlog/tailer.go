@@ -45,7 +45,7 @@ type Tailer struct {
 		absent     time.Time // since when answers say that there is no such thing, and when the last one did
 		absentLast time.Time
 	}
-	doubts  map[string]*doubt // what would accuse the log, if it lasts; bounded
+	doubts  map[string]*Doubt // what would accuse the log, if it lasts; bounded
 	known   []Range           // gaps met before the tree was rewound
 	nextGap time.Time         // when gaps are asked for again
 	gapWait backoff
@@ -57,7 +57,7 @@ type Tailer struct {
 
 // NewTailer returns a tailer that goes on from the cursor. Opts must have Deliver.
 func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
-	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*doubt{},
+	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*Doubt{},
 		gapWait: backoff{first: firstGapRetry, most: mostGapRetry}}
 	if t.opts.Poll <= 0 {
 		t.opts.Poll = defaultPoll
@@ -69,6 +69,7 @@ func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.log = t.log.With("log", t.g.Name())
+	t.recallDoubts()
 	t.tailerStatus.init(t.g, &cur, opts.Witnesses)
 	return t
 }
@@ -87,6 +88,9 @@ func (t *Tailer) Run(ctx context.Context) error {
 			wait.reset()
 		}
 		t.tellConditions()
+		if serr := t.storeDoubts(ctx); err == nil {
+			err = serr
+		}
 		var undelivered *deliveryError
 		switch {
 		case ctx.Err() != nil:
