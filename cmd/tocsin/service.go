@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/tocsin-ct/tocsin/internal/app"
 	"github.com/tocsin-ct/tocsin/internal/systemd"
 )
 
@@ -47,15 +46,28 @@ func (s *service) reloading(begins bool) {
 	}
 }
 
-// run speaks until done is closed. The watchdog is fed only while every station is alive: when one is stuck, systemd
-// ends the process, and what is filed and not told is told by the next one.
-func (s *service) run(ctx context.Context, a *app.App, done <-chan struct{}) {
+// watched is what a service needs of an [app.App].
+type watched interface {
+	Ready() <-chan struct{}
+	Reload()
+	Stuck() error
+	Line() string
+}
+
+// run speaks until done is closed, and takes SIGHUP for a wish to reload.
+func (s *service) run(ctx context.Context, a watched, done <-chan struct{}) {
 	if s.n == nil {
 		return
 	}
 	hup := make(chan os.Signal, 1)
 	notifyHangup(hup) // a terminal that goes away is another matter: only under systemd it asks for a reload
 	defer signal.Stop(hup)
+	s.speak(ctx, a, hup, done)
+}
+
+// speak speaks until done is closed. The watchdog is fed only while every station is alive: when one is stuck, systemd
+// ends the process, and what is filed and not told is told by the next one.
+func (s *service) speak(ctx context.Context, a watched, hup <-chan os.Signal, done <-chan struct{}) {
 	every := statusEvery
 	if w := s.n.Watchdog(); w > 0 {
 		every = min(every, w/3)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -12,7 +15,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-ct/tocsin/internal/systemd"
 )
 
 // manager stands for systemd: it keeps what it was told.
@@ -126,6 +132,56 @@ func TestALogThatDoesNotAnswerKeepsNothingFromBeingAlive(t *testing.T) {
 		t.Error("ready at once, and no log has a start")
 	}
 	d.stop()
+}
+
+// mood is a daemon that is in any state.
+type mood struct {
+	ready chan struct{}
+	stuck error
+}
+
+func (m *mood) Ready() <-chan struct{} { return m.ready }
+func (m *mood) Reload()                {}
+func (m *mood) Stuck() error           { return m.stuck }
+func (m *mood) Line() string           { return fmt.Sprint("stuck: ", m.stuck) }
+
+func TestTheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
+	m := newManager(t)
+	n := need(systemd.New(m.socket, "30000000", "", os.Getpid()))(t)
+	synctest.Test(t, func(t *testing.T) {
+		a := &mood{ready: make(chan struct{})}
+		s := &service{n, slog.New(slog.DiscardHandler)}
+		done := make(chan struct{})
+		var loop sync.WaitGroup
+		loop.Go(func() { s.speak(t.Context(), a, nil, done) })
+		time.Sleep(time.Minute + time.Second) // it is ready after a minute, though no log has a start
+		synctest.Wait()
+		a.stuck = errors.New("the decider")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		a.stuck = nil
+		time.Sleep(11 * time.Second)
+		close(done)
+		loop.Wait()
+	})
+	at := m.await(0, "^READY=1$")
+	stuck := m.await(at, "^STATUS=stuck: the decider$")
+	end := m.await(stuck, "^STATUS=stuck: <nil>$")
+	said := m.all()
+	feeds := func(list []string) (n int) {
+		for _, s := range list {
+			if s == "WATCHDOG=1" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := feeds(said[:stuck]); n < 6 || n > 8 {
+		t.Errorf("fed %d times in a minute, every ten seconds: %q", n, said)
+	}
+	if n := feeds(said[stuck:end]); n != 1 || said[end-2] != "WATCHDOG=1" {
+		t.Errorf("fed while a station was stuck, or not when it lived again: %q", said[stuck:end])
+	}
 }
 
 func TestTheUnitFileIsUnderstood(t *testing.T) {

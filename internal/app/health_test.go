@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +43,46 @@ func TestAStartCoversNoMoreThanBothClocksGrant(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAStartAndVerifiedHeadsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, end := tended(t, filepath.Join(t.TempDir(), "state.db"), &taker{})
+		defer end()
+		s := a.followed()[0]
+		for i, size := range []uint64{10, 10, 20, 30} {
+			if i > 0 {
+				time.Sleep(40 * time.Minute)
+			}
+			v := ctlog.Head{Size: size, Timestamp: uint64(time.Now().Add(-time.Minute).UnixMilli()), Received: time.Now(), Raw: []byte("x")}
+			d := &ctlog.Delivery{Cursor: ctlog.Cursor{Begun: true, Start: 10, Size: size, Verified: v}, Head: v}
+			if err := s.Deliver(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.look().VerifiedAs; got.Size != 10 && i == 0 {
+				t.Errorf("%+v", got)
+			}
+		}
+		starts, err := a.store.Starts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		if st := starts[s.log.ID]; st.Index != 10 || !st.Since.Equal(begin.Add(time.Millisecond)) || st.Operator != "O0" {
+			t.Errorf("%+v", st)
+		}
+		kept, err := marks(t.Context(), a.store, s.log.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range kept {
+			got = append(got, fmt.Sprintf("%d %s %s", m.Size, m.Early.Format(time.TimeOnly), m.Late.Format(time.TimeOnly)))
+		}
+		if diff := cmp.Diff([]string{"10 23:59:00 00:00:00", "20 01:19:00 01:20:00", "30 01:59:00 02:00:00"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestNothingWaitsForAClockThatWasWrongAtTheStart(t *testing.T) {

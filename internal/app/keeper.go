@@ -148,7 +148,6 @@ func (k *keeper) observe(l look) (open []health.Trouble, events []health.Event) 
 
 // clocks says what happened to the clocks since the last look, and what the heads of the logs say of them.
 func (k *keeper) clocks(l look) (seen []health.Observation) {
-	since := l.now.Add(-time.Minute)
 	if k.clock != nil {
 		set, slept := health.Compare(*k.clock, l.clock)
 		if set != "" {
@@ -157,9 +156,6 @@ func (k *keeper) clocks(l look) (seen []health.Observation) {
 		if slept != "" {
 			seen = append(seen, health.Observation{Code: health.Slept, Args: health.Args{"why": slept}})
 		}
-		if set != "" || slept != "" {
-			since = l.now // what came before bears another time
-		}
 	}
 	clock := l.clock
 	k.clock = &clock
@@ -167,7 +163,7 @@ func (k *keeper) clocks(l look) (seen []health.Observation) {
 	for _, g := range l.logs {
 		heads = append(heads, health.HeadTime{Log: g.Name, Operator: g.Operator, Time: g.HeadTime, Received: g.HeadAt})
 	}
-	behind, ahead, future := health.Skew(heads, since)
+	behind, ahead, future := health.Skew(heads, l.now.Add(-time.Minute))
 	if behind != "" {
 		seen = append(seen, health.Observation{Code: health.ClockBehind, Args: health.Args{"why": behind}})
 	}

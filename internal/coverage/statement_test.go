@@ -77,6 +77,10 @@ func TestStatement(t *testing.T) {
 			l.VerifiedAs = NewMark(1000, noon.Add(24*time.Hour), noon)
 		}), at("11:59:30"), noon, true,
 			[]string{"not-merged 11:59:30 to 12:00:00"}},
+		{"nor does one that came before its date", log(func(l *Log) {
+			l.VerifiedAs, l.HeadTime, l.HeadAt = NewMark(1000, at("11:30:00"), at("10:30:00")), at("11:30:00"), at("10:30:00")
+		}), at("10:00:00"), at("11:00:00"), false,
+			[]string{"covered 10:00:00 to 10:29:00", "not-merged 10:29:00.001 to 10:30:00", "not-yet-read 10:30:00.001 to 11:00:00"}},
 		{"a log that has ended promises nothing more", log(func(l *Log) { l.Closed, l.HeadAt = true, at("08:00:00") }), at("11:00:00"), noon, true,
 			[]string{"covered 11:00:00 to 12:00:00"}},
 		{"of the future nothing is said", log(), at("11:00:00"), noon.Add(time.Hour), true,

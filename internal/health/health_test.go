@@ -94,6 +94,14 @@ func TestTroublesAreToldOnceAndResolvedOnce(t *testing.T) {
 			}
 			return nil
 		}, []string{"0s told log-blind A1", "5h30m0s over log-blind A1"}},
+		{"and goes on getting good", func(m int) []Observation {
+			o := log
+			o.Unknown = m >= 12
+			if m == 10 || m == 11 {
+				return nil
+			}
+			return []Observation{o}
+		}, []string{"0s told log-blind A1", "20m0s over log-blind A1"}},
 		{"what was never seen bad is no trouble when it is unknown", func(int) []Observation {
 			o := log
 			o.Unknown = true
