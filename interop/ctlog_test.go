@@ -26,6 +26,8 @@ type reader struct {
 	client ctlog.Client
 	// attempts is how often a request is tried in a round; 0 is the tailer's default.
 	attempts int
+	// poll is the time between looks at the head; 0 is 20 ms.
+	poll time.Duration
 
 	mu      sync.Mutex
 	entries []ctlog.Entry
@@ -52,7 +54,11 @@ func newReaderVia(t testing.TB, l *reallogs.Log, dial string, transport http.Rou
 }
 
 func (r *reader) options(from ctlog.Start, once bool) *ctlog.TailOptions {
-	return &ctlog.TailOptions{From: from, Once: once, Poll: 20 * time.Millisecond, Attempts: r.attempts, Deliver: r.deliver, Fault: r.fault}
+	poll := r.poll
+	if poll == 0 {
+		poll = 20 * time.Millisecond
+	}
+	return &ctlog.TailOptions{From: from, Once: once, Poll: poll, Attempts: r.attempts, Deliver: r.deliver, Fault: r.fault}
 }
 
 func (r *reader) deliver(_ context.Context, d *ctlog.Delivery) error {

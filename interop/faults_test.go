@@ -166,6 +166,7 @@ func TestTailerOutlivesFaultsBeforeRealLogs(t *testing.T) {
 			}
 			s := &sick{row: row, log: l, proxy: proxied(t, l, uint64(i))}
 			s.reader = newReaderVia(t, l, s.proxy.Addr, nil)
+			s.reader.poll = 80 * time.Millisecond // there are many of them
 			s.proxy.Set(row.faults...)
 			all = append(all, s)
 			final := make(chan uint64, 1)

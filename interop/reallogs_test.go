@@ -53,7 +53,7 @@ func startLogs(t testing.TB, roots ...*ca) []*reallogs.Log {
 // soon is the patience of a test: far above what anything here takes, so that only a hang reaches it.
 func soon(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
