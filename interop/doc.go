@@ -1,7 +1,8 @@
 // Package interop holds no code of its own: its tests run tocsin beside the programs it must get along with.
 //
 // It is a module of its own because those programs bring hundreds of modules that the product must not carry. Google's
-// CTFE and TesseraCT are the logs (package reallogs); certificate-transparency-go and Tessera's fsck are the oracles
-// that say what those logs hold, so that our readers are never checked against themselves. Nothing here leaves the
-// loopback interface.
+// CTFE and TesseraCT are the logs (package reallogs), with a proxy before them that spoils answers (package faultproxy)
+// or a real nginx, which must be installed; certificate-transparency-go, Tessera's fsck and transparency-dev/formats are
+// the oracles that say what those logs hold and sign, so that our readers are never checked against themselves. Nothing
+// here leaves the loopback interface.
 package interop
