@@ -233,3 +233,23 @@ func TestTailerOutlivesFaultsBeforeRealLogs(t *testing.T) {
 		})
 	}
 }
+
+// What stands beside the leaves is not hashed by the log: a wrong issuer file is noticed by its name.
+func TestAWrongIssuerFileIsNotBelieved(t *testing.T) {
+	root := newRoot(t, "Root")
+	issuer := root.sub(t, "Issuing CA", p384Key(t), nil)
+	l := startTesseraCT(t, root, nil)
+	fill(t, l, issuer, 1)
+	p := proxied(t, l, 1)
+	r := newReaderVia(t, l, p.Addr, nil)
+	r.once(ctlog.Start{Zero: true})
+	p.Set(faultproxy.Fault{Kind: faultproxy.WrongIssuer})
+	if _, chain, err := ctlog.Chain(soon(t), r.client, &r.entries[0]); err == nil {
+		t.Errorf("a chain of %d certificates was believed", len(chain))
+	}
+	p.Set()
+	_, chain, err := ctlog.Chain(soon(t), r.client, &r.entries[0])
+	if err != nil || len(chain) != len(issuer.chain()) {
+		t.Errorf("%d certificates of the chain from the healthy log, %v; want %d", len(chain), err, len(issuer.chain()))
+	}
+}
