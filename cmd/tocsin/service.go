@@ -80,6 +80,9 @@ func (s *service) speak(ctx context.Context, a watched, hup <-chan os.Signal, do
 	for {
 		select {
 		case <-done:
+			if stop != nil { // the end may be as quick as the word of it
+				s.say("stopping", s.n.Stopping())
+			}
 			return
 		case <-stop:
 			s.say("stopping", s.n.Stopping())

@@ -176,6 +176,7 @@ func TestTheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
 		}
 		return n
 	}
+	m.await(end, "^STOPPING=1$")
 	if n := feeds(said[:stuck]); n < 6 || n > 8 {
 		t.Errorf("fed %d times in a minute, every ten seconds: %q", n, said)
 	}
