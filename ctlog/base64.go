@@ -24,7 +24,14 @@ var pairs = func() *[1 << 16]uint16 {
 // decodeBase64 is base64.StdEncoding.Decode, twice as fast for what logs send: text without line breaks. Dst may be
 // written beyond what is returned, as far as DecodedLen.
 func decodeBase64(dst, src []byte) (n int, err error) {
-	at := 0
+	at, n := fastBase64(dst, src)
+	k, err := base64.StdEncoding.Decode(dst[n:], src[at:])
+	return n + k, err
+}
+
+// fastBase64 decodes the beginning of src, up to at, a multiple of 8, to the first n bytes of dst. Both may begin at the
+// same place: nothing of src is overwritten from at on.
+func fastBase64(dst, src []byte) (at, n int) {
 	for len(src)-at >= 8 && len(dst)-n >= 8 {
 		v := binary.LittleEndian.Uint64(src[at:])
 		a, b, c, d := pairs[uint16(v)], pairs[uint16(v>>16)], pairs[uint16(v>>32)], pairs[v>>48]
@@ -34,6 +41,5 @@ func decodeBase64(dst, src []byte) (n int, err error) {
 		binary.BigEndian.PutUint64(dst[n:], uint64(a)<<52|uint64(b)<<40|uint64(c)<<28|uint64(d)<<16)
 		at, n = at+8, n+6
 	}
-	k, err := base64.StdEncoding.Decode(dst[n:], src[at:])
-	return n + k, err
+	return at, n
 }

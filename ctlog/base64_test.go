@@ -16,6 +16,13 @@ func FuzzBase64IsThatOfTheStandardLibrary(f *testing.F) {
 		want := make([]byte, base64.StdEncoding.DecodedLen(len(src)))
 		got := make([]byte, len(want))
 		n, wantErr := base64.StdEncoding.Decode(want, src)
+		if page := []byte(`"` + string(src) + `"`); !bytes.ContainsAny(src, `"\`) {
+			s := pageScanner{b: page, into: &Batch{}}
+			b, err := s.inPlace()
+			if (err == nil) != (wantErr == nil) || err == nil && (b[0] != 0 || !bytes.Equal(want[:n], b[1:])) {
+				t.Errorf("%q in its place: %q, %v; want %q, %v", src, b, err, want[:n], wantErr)
+			}
+		}
 		k, err := decodeBase64(got, src)
 		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(want[:n], got[:k]) {
 			t.Errorf("%q: %q, %v; want %q, %v", src, got[:k], err, want[:n], wantErr)

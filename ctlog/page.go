@@ -22,8 +22,8 @@ var errEmpty = errors.New("the log answers without entries")
 // The JSON is scanned, not reflected: unknown fields are skipped, fields may come in any order.
 func ReadEntriesPage(page []byte, index uint64, into *Batch) error {
 	need := len(page)/4*3 + 3
-	if into.lazy { // leaves are less than half of it
-		need /= 2
+	if into.lazy { // all stays where it is
+		need = 0
 	}
 	into.reset(need)
 	s := pageScanner{b: page, index: index, into: into}
@@ -83,6 +83,13 @@ func (s *pageScanner) entry() error {
 	err := s.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "leaf_input":
+			if s.into.lazy {
+				hashed, err = s.inPlace()
+				if err == nil {
+					leaf = hashed[1:len(hashed):len(hashed)]
+				}
+				break
+			}
 			at := len(s.into.buf)
 			s.into.buf = append(s.into.buf, 0) // begins what is hashed
 			leaf, err = s.base64()
@@ -223,6 +230,35 @@ func (s *pageScanner) base64() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// inPlace reads a string and decodes it where it stands, behind a byte 0 in place of its opening quote.
+func (s *pageScanner) inPlace() ([]byte, error) {
+	if s.peek() == 0 {
+		return nil, errCut
+	}
+	page := s.b
+	raw, err := s.str()
+	if err != nil {
+		return nil, err
+	}
+	out := page[:len(raw)+1]
+	out[0] = 0
+	at, n := fastBase64(raw, raw) // what is written lies behind what was read
+	rest := raw[at:]
+	if bytes.IndexByte(rest, '\\') >= 0 {
+		if rest, err = s.unescape(rest); err != nil {
+			return nil, err
+		}
+	} else {
+		s.plain = append(s.plain[:0], rest...)
+		rest = s.plain
+	}
+	k, err := base64.StdEncoding.Decode(raw[n:], rest)
+	if err != nil {
+		return nil, fmt.Errorf("decoding base64: %w", err)
+	}
+	return out[: 1+n+k : 1+n+k], nil
 }
 
 // decodeString is pageScanner.base64 for what was left in the page.

@@ -69,11 +69,14 @@ func TestWhatIsSiftedComesWithTheDelivery(t *testing.T) {
 }
 
 func TestExtraDataThatIsNoBase64HidesNoEntry(t *testing.T) {
-	page := fmt.Sprintf(`{"entries":[{"leaf_input":"%s","extra_data":"***"},{"leaf_input":"AAAA","extra_data":"QU\u004a\/"}]}`,
+	page := fmt.Sprintf(`{"entries":[{"leaf_input":"%s","extra_data":"***"},{"leaf_input": "QUJDREVGR0hJSktM\u0051UI\/","extra_data":"QU\u004a\/"}]}`,
 		base64.StdEncoding.EncodeToString([]byte("leaf")))
 	b := Batch{lazy: true}
 	if err := ReadEntriesPage([]byte(page), 5, &b); err != nil || len(b.Entries) != 2 || string(b.Entries[0].Leaf) != "leaf" {
 		t.Fatalf("%+v, %v", b.Entries, err)
+	}
+	if got := string(b.Entries[1].Leaf); got != "ABCDEFGHIJKLAB?" {
+		t.Errorf("a leaf with escapes is %q", got)
 	}
 	if err := b.Entries[0].LoadExtra(); err == nil || b.Entries[0].Extra != nil {
 		t.Errorf("extra data %q", b.Entries[0].Extra)
