@@ -211,6 +211,9 @@ func (t *Tailer) wrongRoot(ctx context.Context, target Head, root Hash, doubtful
 	} else {
 		err = &faultError{fmt.Sprintf("the entries do not hash to the root of the head of size %d", target.Size)}
 	}
+	if !errors.Is(err, errDamaged) {
+		t.refuted = target
+	}
 	if rerr := t.rewindTree(); rerr != nil {
 		return rerr
 	}

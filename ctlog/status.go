@@ -13,8 +13,9 @@ import (
 const (
 	rateWindow   = 30 * time.Second
 	growthWindow = 10 * time.Minute
-	maxFaults    = 256 // remembered so that each is told once
-	failuresDown = 3   // failed requests in a row that make a log unreachable
+	maxFaults    = 256       // remembered so that each is told once
+	forksApart   = time.Hour // a log that forks does so with many heads: the evidence of one convicts it
+	failuresDown = 3         // failed requests in a row that make a log unreachable
 )
 
 // tailerStatus is the part of a tailer that others may look at while it runs.
@@ -33,6 +34,7 @@ type tailerStatus struct {
 
 	conditions map[FaultKind]*lasting
 	newest     uint64    // the latest timestamp of a head
+	forkedAt   time.Time // when a fork was told
 	badAt      time.Time // when a head was not signed by the log's key
 	witnesses  []Witness
 }
@@ -187,8 +189,11 @@ func (t *tailerStatus) newFault(kind FaultKind, ev *Evidence) bool {
 	case Inconsistent:
 		key = fmt.Sprint(kind)
 	}
-	if t.faults[key] {
+	if t.faults[key] || kind == Forked && time.Since(t.forkedAt) < forksApart {
 		return false
+	}
+	if kind == Forked {
+		t.forkedAt = time.Now()
 	}
 	if len(t.faults) >= maxFaults {
 		clear(t.faults)

@@ -45,6 +45,7 @@ type Tailer struct {
 		absent     time.Time // since when answers say that there is no such thing, and when the last one did
 		absentLast time.Time
 	}
+	refuted Head              // the head under which the entries were last found wrong
 	doubts  map[string]*Doubt // what would accuse the log, if it lasts; bounded
 	known   []Range           // gaps met before the tree was rewound
 	nextGap time.Time         // when gaps are asked for again
@@ -192,7 +193,8 @@ func (t *Tailer) round(ctx context.Context) error {
 	}
 	if head.Size > t.cur.Size {
 		if err := t.readTo(ctx, head, doubtful); err != nil {
-			if k := &t.cur.Target; !doubtful && head.Size > t.cur.Verified.Size && (k.Size != head.Size || k.Root != head.Root) {
+			same := func(h *Head) bool { return h.Size == head.Size && h.Root == head.Root }
+			if !doubtful && head.Size > t.cur.Verified.Size && !same(&t.cur.Target) && !same(&t.refuted) {
 				t.wait(head) // the next one may be another, and this one was signed as well
 			}
 			return errors.Join(checkErr, err)
