@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -137,13 +138,19 @@ func TestALogThatDoesNotAnswerKeepsNothingFromBeingAlive(t *testing.T) {
 // mood is a daemon that is in any state.
 type mood struct {
 	ready chan struct{}
-	stuck error
+	stuck atomic.Pointer[string] // the station that is
 }
 
 func (m *mood) Ready() <-chan struct{} { return m.ready }
 func (m *mood) Reload()                {}
-func (m *mood) Stuck() error           { return m.stuck }
-func (m *mood) Line() string           { return fmt.Sprint("stuck: ", m.stuck) }
+func (m *mood) Line() string           { return fmt.Sprint("stuck: ", m.Stuck()) }
+
+func (m *mood) Stuck() error {
+	if s := m.stuck.Load(); s != nil {
+		return errors.New(*s)
+	}
+	return nil
+}
 
 func TestTheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
 	m := newManager(t)
@@ -156,10 +163,11 @@ func TestTheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
 		loop.Go(func() { s.speak(t.Context(), a, nil, done) })
 		time.Sleep(time.Minute + time.Second) // it is ready after a minute, though no log has a start
 		synctest.Wait()
-		a.stuck = errors.New("the decider")
+		decider := "the decider"
+		a.stuck.Store(&decider)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		a.stuck = nil
+		a.stuck.Store(nil)
 		time.Sleep(11 * time.Second)
 		close(done)
 		loop.Wait()

@@ -50,6 +50,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer stop()
 		err := t.serve(w, r.Clone(ctx))
+		if err == nil && ctx.Err() != nil { // who has left gets no proper end
+			err = context.Cause(ctx)
+		}
 		w.end(err)
 	}()
 	select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -66,13 +67,13 @@ func TestAHandlerThatGivesUpIsAReset(t *testing.T) {
 
 func TestAClientThatLeavesEndsTheHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ended := 0
+		var ended atomic.Int32
 		rt := New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Has("late") {
 				_, _ = io.WriteString(w, "begun")
 			}
 			<-r.Context().Done()
-			ended++
+			ended.Add(1)
 		}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -87,8 +88,8 @@ func TestAClientThatLeavesEndsTheHandler(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		synctest.Wait()
-		if ended != 2 {
-			t.Errorf("%d of 2 handlers ended", ended)
+		if n := ended.Load(); n != 2 {
+			t.Errorf("%d of 2 handlers ended", n)
 		}
 	})
 }
