@@ -58,8 +58,14 @@ func endedIn(t *testing.T, seed uint64) {
 		if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		// One that had hardly begun says that it did not get to see.
-		if code := d.wait(); code != exitQuiet && code != exitBlind {
+		// One that had hardly begun says that it did not get to see; one that had not begun even to listen for signals dies
+		// of it, with nothing said and nothing promised: that is a kill.
+		code := d.wait()
+		if code == -1 && d.stderr.String() == "" && len(d.told()) == 0 {
+			killed++
+			continue
+		}
+		if code != exitQuiet && code != exitBlind {
 			t.Errorf("run %d ended with %d and said: %s", n, code, d.stderr.String())
 		}
 	}
