@@ -52,7 +52,11 @@ func (t *Tailer) check(ctx context.Context, head Head) (doubtful bool, err error
 // wait keeps a head until the next one is verified.
 func (t *Tailer) wait(head Head) {
 	same := func(h Head) bool { return h.Size == head.Size && h.Root == head.Root }
-	if len(t.later) < maxLater && !slices.ContainsFunc(t.later, same) {
+	switch {
+	case slices.ContainsFunc(t.later, same):
+	case len(t.later) >= maxLater:
+		t.log.Warn("too many heads wait for a verified one; this one is forgotten", "size", head.Size, "root", head.Root)
+	default:
 		t.later = append(t.later, head)
 	}
 }
@@ -78,6 +82,9 @@ func (t *Tailer) checkOld(ctx context.Context, head Head, proven bool) (err erro
 		return t.forked(fork)
 	default:
 		t.undecided(head)
+		if serr := t.storeUnsettled(ctx); serr != nil {
+			return serr
+		}
 	}
 	if shrank := v.Raw != nil && head.Timestamp > v.Timestamp; due && (err != nil || shrank) {
 		ev := t.about(head, v)

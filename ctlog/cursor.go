@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"log/slog"
 	"time"
+
+	"github.com/tocsin-ct/tocsin/loglist"
 )
 
-// Cursor is how far a log was read, in a form that can be stored (JSON, about 5 KB, with gaps 50 KB at most). The zero value is that of
+// Cursor is how far a log was read, in a form that can be stored (JSON, about 5 KB, with gaps and heads in doubt 80 KB at most). The zero value is that of
 // a log never read. What older versions stored can be read. A Cursor must be stored in the same transaction as what was found in the entries before it.
 type Cursor struct {
 	// Begun is set once the start was chosen.
@@ -29,6 +31,24 @@ type Cursor struct {
 	Stuck *Stuck `json:"stuck,omitempty"`
 	// Doubts are what would accuse the log if it lasts, for the same reason. It is never changed in place.
 	Doubts map[FaultKind]Doubt `json:"doubts,omitempty"`
+	// Undecided are signed heads that could not be held against the verified history yet. A restart does not forget them.
+	// It is never changed in place.
+	Undecided []Head `json:"undecided,omitempty"`
+	// Aside is how far a signed head was read that is not of the verified tree, nil when there was none. It is never
+	// changed in place.
+	Aside *Aside `json:"aside,omitempty"`
+}
+
+// Aside is the reading of a signed head that contradicts what was verified, or cannot be shown to be part of it.
+type Aside struct {
+	// Head is being read; zero when all was. Hashes is the compact range over its tree before Next; nil, and Next 0,
+	// while it is not known where that parts from the verified one.
+	Head   Head   `json:"head,omitzero"`
+	Next   uint64 `json:"next,omitempty"`
+	Hashes []Hash `json:"hashes,omitempty"`
+	// Part is how far the one before was read when Head took its place. Done is the last that was read to its end.
+	Part Head `json:"part,omitzero"`
+	Done Head `json:"done,omitzero"`
 }
 
 // Stuck is an entry that a log signed and does not serve: since when, and when that was last seen, give or take minutes.
@@ -101,6 +121,12 @@ type TailOptions struct {
 	// Condition is told when a condition of the log has become visible, and when that is over; may be nil. It must not
 	// block for long.
 	Condition func(Condition)
+	// Verified returns heads that were verified before a restart, as many as are kept: where a fork parts is sought among
+	// them. May be nil.
+	Verified func() []Head
+	// Keys returns logs whose keys are known, of all lists: a head that is not signed by the log may be by one of them.
+	// May be nil.
+	Keys func() []loglist.Log
 	// Witnesses are those whose cosignatures on checkpoints are verified.
 	Witnesses []Witness
 	// Once makes Run return as soon as the head that was current at its start is verified, or cannot be.

@@ -20,11 +20,16 @@ import (
 
 // follow runs a tailer until the end of the test's bubble, or until stop is called.
 func follow(t *testing.T, r *receiver, c Client, opts TailOptions) (tail *Tailer, stop func()) {
-	ctx, cancel := context.WithCancel(t.Context())
 	tail = r.tailer(c, opts)
+	return tail, running(t, tail)
+}
+
+// running runs a tailer until stop is called.
+func running(t *testing.T, tail *Tailer) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- tail.Run(ctx) }()
-	return tail, func() {
+	return func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("the tailer ended with %v", err)

@@ -39,6 +39,7 @@ func (r *receiver) deliver(_ context.Context, d *Delivery) error {
 		for i := range d.Entries {
 			r.aside = append(r.aside, bytes.Clone(d.Entries[i].Leaf))
 		}
+		r.store(&d.Cursor)
 		return nil
 	}
 	next := r.cursor.Size
@@ -79,7 +80,17 @@ func (r *receiver) deliver(_ context.Context, d *Delivery) error {
 	if len(d.Entries) > 0 && d.Cursor.Size != next && !late {
 		r.t.Errorf("cursor at %d after entry %d", d.Cursor.Size, next-1)
 	}
-	raw, err := json.Marshal(d.Cursor)
+	r.store(&d.Cursor)
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// store keeps the cursor as the program does, in JSON.
+func (r *receiver) store(c *Cursor) {
+	raw, err := json.Marshal(*c)
 	if err != nil {
 		r.t.Error(err)
 	}
@@ -87,15 +98,10 @@ func (r *receiver) deliver(_ context.Context, d *Delivery) error {
 	if err := json.Unmarshal(raw, &back); err != nil {
 		r.t.Error(err)
 	}
-	if d := cmp.Diff(d.Cursor, back); d != "" {
+	if d := cmp.Diff(*c, back); d != "" {
 		r.t.Errorf("stored cursor (-want +got):\n%s", d)
 	}
 	r.cursor = back
-	select {
-	case r.moved <- struct{}{}:
-	default:
-	}
-	return nil
 }
 
 func (r *receiver) fault(f Fault) {

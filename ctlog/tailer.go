@@ -34,7 +34,7 @@ type Tailer struct {
 	tree       *compact.Range  // over the first cur.Size entries
 	checked    map[uint64]Head // heads known to be consistent with cur.Verified; bounded
 	trail      []Head          // sizes and roots that reading came through since Verified; bounded
-	later      []Head          // heads between Verified and Size, to be checked against the next verified head; bounded
+	later      []Head          // heads beyond Verified, to be checked against the next verified head; bounded
 	nextGlance time.Time       // when the head is looked at while reading
 	finalDone  bool            // the list's final head was checked
 	latest     uint64          // the latest timestamp of the entries since Verified, and where it is
@@ -51,14 +51,15 @@ type Tailer struct {
 	nextGap time.Time         // when gaps are asked for again
 	gapWait backoff
 
-	aside asideHeads
+	aside  asideHeads
+	leaned map[leanKey][]byte // what lean made of heads; bounded
 
 	tailerStatus
 }
 
 // NewTailer returns a tailer that goes on from the cursor. Opts must have Deliver.
 func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
-	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*Doubt{},
+	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*Doubt{}, leaned: map[leanKey][]byte{},
 		gapWait: backoff{first: firstGapRetry, most: mostGapRetry}}
 	if t.opts.Poll <= 0 {
 		t.opts.Poll = defaultPoll
@@ -70,6 +71,7 @@ func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.log = t.log.With("log", t.g.Name())
+	t.aside.slice = asideSlice
 	t.recallDoubts()
 	t.tailerStatus.init(t.g, &cur, opts.Witnesses)
 	return t
@@ -82,15 +84,21 @@ func (t *Tailer) Run(ctx context.Context) error {
 	if err := t.restore(); err != nil {
 		return fmt.Errorf("going on with log %s: %w", t.g.Name(), err)
 	}
+	if err := t.recallUnsettled(); err != nil {
+		return fmt.Errorf("going on with log %s: %w", t.g.Name(), err)
+	}
 	wait := backoff{first: firstWait, most: maxWait}
 	for {
 		err := t.round(ctx)
-		if t.lookAside(ctx, err) {
+		read, aerr := t.lookAside(ctx, err)
+		if read {
 			wait.reset()
 		}
 		t.tellConditions()
-		if serr := t.storeDoubts(ctx); err == nil {
-			err = serr
+		for _, e := range []error{aerr, t.storeDoubts(ctx), t.storeUnsettled(ctx)} {
+			if err == nil {
+				err = e
+			}
 		}
 		var undelivered *deliveryError
 		switch {
@@ -114,6 +122,9 @@ func (t *Tailer) Run(ctx context.Context) error {
 			pause = max(closedPoll, t.opts.Poll)
 		default:
 			wait.reset()
+		}
+		if read && t.aside.todo.Size > 0 {
+			pause = min(pause, firstWait) // there is more to be read
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
@@ -362,6 +373,7 @@ func (t *Tailer) hand(ctx context.Context, d *Delivery) error {
 	if k := d.Cursor.Stuck; k != nil && k.At != d.Cursor.Size { // not any more
 		d.Cursor.Stuck = nil
 	}
+	d.Cursor.Undecided, d.Cursor.Aside = t.unsettled()
 	wait := backoff{first: firstWait, most: time.Minute}
 	for {
 		err := t.opts.Deliver(ctx, d)
