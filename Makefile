@@ -21,8 +21,9 @@ lint:
 	$(STATICCHECK) ./...
 	cd interop && go vet ./...
 
-# Each fuzz target for a few seconds: FUZZTIME=1m make fuzz for longer.
-FUZZTIME ?= 3s
+# Each fuzz target for a few thousand inputs: FUZZTIME=1m make fuzz for longer. A number of inputs, since a fuzzer that is
+# stopped by the clock may fail for that alone.
+FUZZTIME ?= 4000x
 fuzz:
 	@set -e; for pkg in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

@@ -161,6 +161,8 @@ type Client interface {
 	Inclusion(ctx context.Context, leaf Hash, index *uint64, head Head) (uint64, error)
 	// Issuer fetches a chain certificate by its SHA-256 from a static log and checks it. An error for RFC 6962.
 	Issuer(ctx context.Context, fingerprint [32]byte) ([]byte, error)
+	// Pace is how fast the log is asked now, apart from its operator's [Budget].
+	Pace() Pace
 	// Close lets idle connections go. The client remains usable.
 	Close()
 }
@@ -175,6 +177,8 @@ type Options struct {
 	Version string
 	// Timeout bounds each request, including its body; default 60 s.
 	Timeout time.Duration
+	// Budget is shared by the clients of all logs of one operator; nil for a log that stands alone.
+	Budget *Budget
 	// Logger is never nil inside; the default discards.
 	Logger *slog.Logger
 }

@@ -56,7 +56,8 @@ type fetcher struct {
 	base    url.URL // monitoring prefix, in the scheme that is dialed
 	agent   string
 	timeout time.Duration
-	pace    pacer
+	own     Budget        // of this log alone
+	budget  *Budget       // of its operator; may be nil
 	large   chan struct{} // held by the one request whose answer may be larger than easyBody
 }
 
@@ -68,7 +69,7 @@ func newFetcher(log *loglist.Log, opts *Options) (*fetcher, error) {
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("monitoring URL %.200q is not one", log.MonitoringURL)
 	}
-	f := &fetcher{base: *base, agent: userAgent(opts), timeout: opts.Timeout, large: make(chan struct{}, 1)}
+	f := &fetcher{base: *base, agent: userAgent(opts), timeout: opts.Timeout, large: make(chan struct{}, 1), budget: opts.Budget}
 	if f.timeout <= 0 {
 		f.timeout = defaultTimeout
 	}
@@ -139,6 +140,7 @@ type request struct {
 	query   string
 	limit   int
 	noCache bool // ask past caches
+	bulk    bool // entries: what tells of news goes first
 	// etag, when not nil, is that of the last answer, or "". An answer that is still the same is errUnchanged.
 	etag *string
 }
@@ -148,10 +150,10 @@ var errUnchanged = errors.New("unchanged since the last answer")
 // get reads the body into buf, whose memory is reused where it suffices. The error of a body that broke off comes
 // together with what was read of it, unless it was compressed.
 func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error) {
-	if err := f.pace.wait(ctx); err != nil {
+	if err := f.wait(ctx, !r.bulk); err != nil {
 		return nil, err
 	}
-	outer := ctx
+	outer, sent := ctx, time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no whole answer within %v", f.timeout))
 	defer cancel()
 	u := f.base
@@ -175,7 +177,7 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNotModified && r.etag != nil && *r.etag != "" {
-		f.pace.answered()
+		f.answered()
 		return nil, errUnchanged
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -183,11 +185,11 @@ func (f *fetcher) get(ctx context.Context, r request, buf []byte) ([]byte, error
 		snippet, _ := io.ReadAll(io.LimitReader(resp.Body, 120))
 		e.Snippet = disarm(string(snippet))
 		if e.Code == http.StatusTooManyRequests || e.Code >= 500 || e.RetryAfter > 0 {
-			f.pace.refused(e.RetryAfter)
+			f.refused(e.Code, sent, e.RetryAfter)
 		}
 		return nil, e
 	}
-	f.pace.answered()
+	f.answered()
 	gate := &gate{ctx: ctx, r: resp.Body, left: easyBody, slot: f.large}
 	defer gate.leave()
 	buf, err = readBody(resp, gate, r.limit, buf)

@@ -5,58 +5,49 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
-// Bounds of the pace at which one log is asked.
+// Bounds of the pace at which a log, and all logs of an operator, are asked.
 const (
 	minPause      = 100 * time.Millisecond // the first pause after a refusal, where no limit is known
 	maxPause      = 2 * time.Minute
+	outage        = 3         // refusals without an answer between them that are no limit any more
 	maxRetryAfter = time.Hour // nobody can send us to sleep for longer
 )
 
-// pacer finds the rate that a log bears and stays near it. It doubles the pause between requests when the log refuses,
-// and shortens it while the log answers: fast, until near to where the log refused last, and there bit by bit, so that a
-// limit is touched seldom; then faster again, since a limit may have been raised. The zero value asks without pause.
-type pacer struct {
-	mu    sync.Mutex
+// pace finds the rate that is borne and stays near it. It doubles the pause between requests at a refusal, and shortens
+// it while there are answers: fast, until near to where the last refusal was, and there bit by bit, so that a limit is
+// touched seldom; then faster again, since a limit may have been raised. The zero value asks without pause.
+type pace struct {
 	pause time.Duration
 	next  time.Time // no request before
-	// limit is the pause at which the log refused after it had answered; 0 when it is not known, or was no limit but an
-	// outage.
-	limit    time.Duration
-	answers  int       // since the last refusal
-	underway time.Time // a refusal before is of a request that was under way at the last one
+	// limit is the pause at which a refusal came after there were answers; 0 when it is not known, or was no limit but
+	// an outage.
+	limit   time.Duration
+	streak  int       // refusals since, of which none came after an answer
+	answers int       // since the last refusal that counted
+	last    time.Time // when that was; what was sent before tells nothing new
 }
 
-// wait returns when the next request may go.
-func (p *pacer) wait(ctx context.Context) error {
-	p.mu.Lock()
-	now := time.Now()
-	at := now
-	if p.next.After(at) {
-		at = p.next
-	}
-	p.next = at.Add(p.pause)
-	p.mu.Unlock()
-	return sleep(ctx, at.Sub(now))
-}
-
-// refused notes an answer 429 or 5xx; after is what the log asks for in Retry-After, or 0.
-func (p *pacer) refused(after time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if !now.Before(p.underway) {
-		if p.limit = 0; p.answers > 0 {
-			p.limit = p.pause
+// refused notes an answer 429 or 5xx to a request that was sent at the given time; after is what Retry-After asks for, or
+// 0. Of several that are under way together the first counts.
+func (p *pace) refused(sent, now time.Time, after time.Duration) {
+	if p.last.IsZero() || sent.After(p.last) {
+		switch {
+		case p.answers > 0:
+			p.limit, p.streak = p.pause, 0
+		case p.limit > 0 && p.streak < outage:
+			p.limit = p.pause // what was kept since is too short as well
+			p.streak++
+		default:
+			p.limit = 0
 		}
 		if p.pause *= 2; p.limit == 0 {
 			p.pause = max(p.pause, minPause)
 		}
 		p.pause = min(p.pause, maxPause)
-		p.underway, p.answers = now.Add(p.pause), 0
+		p.last, p.answers = now, 0
 	}
 	if next := now.Add(max(p.pause, min(after, maxRetryAfter))); next.After(p.next) {
 		p.next = next
@@ -64,16 +55,14 @@ func (p *pacer) refused(after time.Duration) {
 }
 
 // answered notes an answer without complaint.
-func (p *pacer) answered() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *pace) answered() {
 	p.answers++
 	near := p.limit + p.limit/4
 	switch {
 	case p.pause > near:
 		p.pause = max(p.pause/8*7, near)
-	case p.answers <= 48:
-		p.pause -= p.pause / 64
+	case p.answers <= 96:
+		p.pause -= p.pause / 128
 	default:
 		p.pause -= p.pause / 16
 	}

@@ -26,19 +26,19 @@ func (b *bucket) takes() bool {
 	return true
 }
 
-// ask makes n requests as fast as the pacer lets them, and says how many were refused and how long that took.
-func (p *pacer) ask(t *testing.T, n int, takes func() bool) (refused int, took time.Duration) {
+// ask makes n requests to one log as fast as its pace lets them, and says how many were refused and how long that took.
+func (p *Budget) ask(t *testing.T, n int, takes func() bool) (refused int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	for range n {
-		if err := p.wait(t.Context()); err != nil {
+		if err := p.wait(t.Context(), nil, false); err != nil {
 			t.Fatal(err)
 		}
 		if takes() {
 			p.answered()
 		} else {
 			refused++
-			p.refused(0)
+			p.refused(time.Now(), 0)
 		}
 	}
 	return refused, time.Since(began)
@@ -48,7 +48,7 @@ func (p *pacer) ask(t *testing.T, n int, takes func() bool) (refused int, took t
 func TestD08ThePaceStaysNearTheLimitAndSeldomTouchesIt(t *testing.T) {
 	for _, rate := range []float64{0.2, 1, 5, 44, 200} {
 		synctest.Test(t, func(t *testing.T) {
-			var p pacer
+			var p Budget
 			b := bucket{rate: rate, burst: 3}
 			p.ask(t, 100, b.takes) // to find it
 			refused, took := p.ask(t, 1000, b.takes)
@@ -63,7 +63,7 @@ func TestD08ThePaceStaysNearTheLimitAndSeldomTouchesIt(t *testing.T) {
 
 func TestARaisedLimitIsFoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p pacer
+		var p Budget
 		b := bucket{rate: 2, burst: 3}
 		p.ask(t, 300, b.takes)
 		b.rate = 40
@@ -76,14 +76,14 @@ func TestARaisedLimitIsFoundAgain(t *testing.T) {
 // An outage says nothing about the rate that a log bears.
 func TestThePaceRecoversFromAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p pacer
+		var p Budget
 		p.ask(t, 100, func() bool { return true })
 		p.ask(t, 20, func() bool { return false })
-		if p.pause != maxPause {
-			t.Errorf("pause %v after 20 refusals, want %v", p.pause, maxPause)
+		if p.pace.pause != maxPause {
+			t.Errorf("pause %v after 20 refusals, want %v", p.pace.pause, maxPause)
 		}
-		if _, took := p.ask(t, 100, func() bool { return true }); took > 20*time.Minute || p.pause > 0 {
-			t.Errorf("100 requests after an outage took %v and left a pause of %v", took, p.pause)
+		if _, took := p.ask(t, 100, func() bool { return true }); took > 20*time.Minute || p.pace.pause > 0 {
+			t.Errorf("100 requests after an outage took %v and left a pause of %v", took, p.pace.pause)
 		}
 	})
 }
@@ -91,17 +91,19 @@ func TestThePaceRecoversFromAnOutage(t *testing.T) {
 // Several requests under way at a limit are refused together, which counts once.
 func TestRefusalsOfRequestsThatWereUnderWayCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p pacer
+		var p Budget
+		sent := time.Now()
 		for range 4 {
-			p.refused(0)
+			time.Sleep(time.Second)
+			p.refused(sent, 0)
 		}
-		if p.pause != minPause {
-			t.Errorf("pause %v after four refusals at once, want %v", p.pause, minPause)
+		if p.pace.pause != minPause {
+			t.Errorf("pause %v after four refusals at once, want %v", p.pace.pause, minPause)
 		}
-		time.Sleep(minPause)
-		p.refused(0)
-		if p.pause != 2*minPause {
-			t.Errorf("pause %v after another, want %v", p.pause, 2*minPause)
+		time.Sleep(time.Nanosecond)
+		p.refused(time.Now(), 0)
+		if p.pace.pause != 2*minPause {
+			t.Errorf("pause %v after another, want %v", p.pace.pause, 2*minPause)
 		}
 	})
 }

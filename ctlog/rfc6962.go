@@ -32,7 +32,7 @@ func newRFC6962(log *loglist.Log, v *verifier, f *fetcher) Client {
 }
 
 func (c *rfc6962Client) Log() *loglist.Log { return c.log }
-func (c *rfc6962Client) Close()            { c.client.CloseIdleConnections() }
+func (c *rfc6962Client) Close()            { c.fetcher.close() }
 
 func (c *rfc6962Client) Head(ctx context.Context) (Head, error) {
 	raw, err := c.get(ctx, request{path: "ct/v1/get-sth", limit: maxHead}, nil)
@@ -71,7 +71,7 @@ func (c *rfc6962Client) readTo(ctx context.Context, start, end, _ uint64, into *
 // entries reads the range from start to end, which is outside, or the beginning of it.
 func (c *rfc6962Client) entries(ctx context.Context, start, end uint64, into *Batch) error {
 	q := "start=" + strconv.FormatUint(start, 10) + "&end=" + strconv.FormatUint(end-1, 10)
-	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody}, into.page)
+	buf, err := c.get(ctx, request{path: "ct/v1/get-entries", query: q, limit: maxBody, bulk: true}, into.page)
 	lazy := into.lazy
 	if into.page = buf; cap(buf) > easyBody { // too much to hold on to
 		into.page, into.lazy = nil, false

@@ -38,7 +38,7 @@ func newStatic(log *loglist.Log, v *verifier, f *fetcher) Client {
 }
 
 func (c *staticClient) Log() *loglist.Log { return c.log }
-func (c *staticClient) Close()            { c.client.CloseIdleConnections() }
+func (c *staticClient) Close()            { c.fetcher.close() }
 
 func (c *staticClient) Head(ctx context.Context) (Head, error) {
 	c.mu.Lock()
@@ -80,11 +80,11 @@ func (c *staticClient) tile(ctx context.Context, level int, index uint64, width,
 	for attempt := 0; ; attempt++ {
 		full := width == TileWidth
 		path := TilePath(level, index, width)
-		b, err := c.get(ctx, request{path: path, limit: limit, noCache: attempt > 0}, buf)
+		b, err := c.get(ctx, request{path: path, limit: limit, noCache: attempt > 0, bulk: level == DataTile}, buf)
 		var status *StatusError
 		if !full && errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone || status.Code == http.StatusForbidden) {
 			full, path = true, TilePath(level, index, TileWidth)
-			b, err = c.get(ctx, request{path: path, limit: limit, noCache: attempt > 0}, buf)
+			b, err = c.get(ctx, request{path: path, limit: limit, noCache: attempt > 0, bulk: level == DataTile}, buf)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading tile: %w", err)

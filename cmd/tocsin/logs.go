@@ -91,6 +91,9 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 		}
 		if l.Owed > 0 && c.PID != 0 {
 			fmt.Fprintf(w, ", %.0f/s, %s", l.Rate, catchUp(&l))
+			if l.Pause > 0 {
+				fmt.Fprintf(w, ", asked every %s as it allows", pause(l.Pause))
+			}
 		}
 		fmt.Fprintln(w)
 		if l.Grade != "" && l.Grade != coverage.Live && l.Grade != coverage.Closed {
@@ -115,6 +118,9 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 			whole = "BLIND"
 		}
 		fmt.Fprintf(w, "%s: %s\n", whole, notify.Safe(c.Why, 300))
+	}
+	for _, o := range c.Paces {
+		fmt.Fprintf(w, "operator %s: its logs stand behind one limit and are asked every %s together, since %s\n", notify.Safe(o.Operator, 100), pause(o.Pause), o.Since.Format(time.RFC3339))
 	}
 	for _, t := range c.Health {
 		fmt.Fprintf(w, "wrong: %s (%s, since %s)\n", notify.Safe(t.Text, 500), t.Code, t.Since.Format(time.RFC3339))
@@ -155,4 +161,9 @@ func logsText(w io.Writer, c *app.Coverage, state string) {
 		next = "tocsin drill"
 	}
 	fmt.Fprintf(w, "next: %s\n", notify.Safe(next, 500))
+}
+
+// pause is a time between two requests, in words.
+func pause(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
 }

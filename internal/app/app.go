@@ -102,6 +102,7 @@ type App struct {
 	auditor   *auditor
 	ready     chan struct{} // closed when every log has a start that is stored
 
+	budgets  budgets
 	keeper   keeper
 	side     sync.WaitGroup // what is said beside the outbox
 	reloaded chan struct{}  // asks for a look at changed files

@@ -29,6 +29,8 @@ type Coverage struct {
 	Operators *Operators     `json:"operators,omitempty"`
 	Health    []Trouble      `json:"health,omitempty"`
 	Process   *process.Usage `json:"process,omitempty"`
+	// Paces are of the operators whose logs are held back together, because they stand behind one limit.
+	Paces []OperatorPace `json:"paces,omitempty"`
 	// Lists are the log lists by which logs are followed.
 	Lists []lists.Status `json:"lists,omitempty"`
 	// ListReports say what was not understood in them, or refused, and where they contradict each other.
@@ -59,9 +61,11 @@ type LogCoverage struct {
 	Rate    float64 `json:"rate"`
 	Growth  float64 `json:"growth"`
 	CatchUp float64 `json:"catch_up"`
-	Error   string  `json:"error,omitempty"`
-	Faults  int     `json:"faults"`
-	Note    string  `json:"note,omitempty"`
+	// Pause is the time between two requests in seconds, learned where the log refuses more; 0 when it refuses none.
+	Pause  float64 `json:"pause"`
+	Error  string  `json:"error,omitempty"`
+	Faults int     `json:"faults"`
+	Note   string  `json:"note,omitempty"`
 	// Grade and GradeWhy are empty without a daemon.
 	Grade    coverage.Grade `json:"grade,omitempty"`
 	GradeWhy string         `json:"grade_why,omitempty"`
@@ -115,6 +119,7 @@ func (c *Coverage) judged(a *App) {
 			}
 		}
 		l.graded(&g, c.At)
+		l.Pause = s.client.Pace().Pause.Seconds()
 	}
 	c.Blind, c.Why = v.sight.Blind, v.sight.Why
 	for _, t := range open {
@@ -125,6 +130,7 @@ func (c *Coverage) judged(a *App) {
 	o := operators(v.sight)
 	c.Operators, c.Health = &o, shown(open)
 	c.Process = usageOf(a.store.Path())
+	c.Paces = a.budgets.paces()
 }
 
 // LedgerCounts is the ledger in numbers.
