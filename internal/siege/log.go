@@ -29,6 +29,7 @@ type Log struct {
 
 	seq     *sequence.Log
 	handler http.Handler
+	front   *fault.Front // of its operator; nil for none
 	filled  int
 	closed  atomic.Bool // nothing is submitted any more
 }

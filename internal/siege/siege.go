@@ -118,6 +118,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		side.Go(func() { l.seq.Run(ctx) })
 		side.Go(func() { l.Schedule.Run(ctx, &l.seq.Faults, nil) })
 	}
+	if o.Schedules == nil {
+		s.operate(ctx, &side)
+	}
 	side.Go(func() { s.submit(ctx) })
 	s.report.Logs = s.logs
 	if err := s.watch(ctx); err != nil {
@@ -129,6 +132,32 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	s.report.Accused = s.told[0].faults
 	return s.report, nil
+}
+
+// operate gives the logs to operators, four to each, whose front ends limit all of them together for a while.
+func (s *siege) operate(ctx context.Context, side *sync.WaitGroup) {
+	rnd := rand.New(rand.NewPCG(s.Seed, 0xf4047))
+	for n := 0; n < len(s.logs); n += 4 {
+		front := new(fault.Front)
+		for i, l := range s.logs[n:min(n+4, len(s.logs))] {
+			l.front, l.Listed.Operator = front, fmt.Sprintf("operator %d", (n+i)/4)
+		}
+		from := time.Duration(rnd.Int64N(int64(s.Span)))
+		rate := []float64{0, 0.2, 1, 5}[rnd.IntN(4)]
+		side.Go(func() {
+			for _, step := range []struct {
+				at   time.Duration
+				rate float64
+			}{{from, rate}, {s.Span - from, 0}} {
+				select {
+				case <-time.After(step.at):
+				case <-ctx.Done():
+					return
+				}
+				front.Limit(step.rate)
+			}
+		})
+	}
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x51e9e)) }
@@ -218,7 +247,10 @@ func (s *siege) sessionOf(ctx context.Context, o app.Options, f func(context.Con
 func (s *siege) transport(g loglist.Log) http.RoundTripper {
 	for _, l := range s.logs {
 		if l.Listed.ID == g.ID {
-			return wire.New(l.handler)
+			if l.front == nil {
+				return wire.New(l.handler)
+			}
+			return wire.New(l.front.Before(l.handler))
 		}
 	}
 	return nil

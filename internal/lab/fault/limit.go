@@ -2,6 +2,8 @@ package fault
 
 import (
 	"context"
+	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -43,6 +45,34 @@ func (s *Switch) above(f *Faults, reused bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.limit[at].take(rate, f.RateErrors, time.Now())
+}
+
+// Front is what stands before all logs of an operator: one limit for their requests together. The zero value has none.
+type Front struct {
+	mu     sync.Mutex
+	rate   float64
+	bucket bucket
+}
+
+// Limit allows so many requests per second from now on; 0 allows all.
+func (f *Front) Limit(rate float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rate = rate
+}
+
+// Before puts the front end before a log.
+func (f *Front) Before(log http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		pass := f.rate <= 0 || f.bucket.take(f.rate, false, time.Now())
+		f.mu.Unlock()
+		if !pass {
+			http.Error(w, "too many requests", http.StatusTooManyRequests)
+			return
+		}
+		log.ServeHTTP(w, r)
+	})
 }
 
 type connKey struct{}
