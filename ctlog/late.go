@@ -82,7 +82,7 @@ func (t *Tailer) asSigned(ctx context.Context, entries []Entry, head Head) bool 
 	return true
 }
 
-// fillInSequence reads a gap from its beginning as far as it is served. Where the tree before it is known the entries
+// fillInSequence reads a gap from its beginning as far as it is served, then looks for what is served within. Where the tree before it is known the entries
 // must lead to the known tree behind it.
 func (t *Tailer) fillInSequence(ctx context.Context, gap Range, head Head) error {
 	tree, err := newRange(gap.From, gap.Before)
@@ -96,7 +96,10 @@ func (t *Tailer) fillInSequence(ctx context.Context, gap Range, head Head) error
 			return ctx.Err()
 		}
 		if err != nil {
-			return nil
+			if tooMany(err) {
+				return nil
+			}
+			return t.within(ctx, now, head)
 		}
 		entries := b.Entries[:min(uint64(len(b.Entries)), gap.To-now.From, maxDelivery)]
 		now.From += uint64(len(entries))
@@ -113,6 +116,8 @@ func (t *Tailer) fillInSequence(ctx context.Context, gap Range, head Head) error
 			if root := rangeRoot(tree); now.From == gap.To && root != gap.Root {
 				_ = t.wrongRootIn(ctx, head, gap.From, gap.To, root)
 				now = gap // all of it is owed again
+			} else if now.From < gap.To && !t.ofTree(ctx, gap, gap.From, tree, head) {
+				now = gap
 			}
 		}
 		if now.From < now.To {

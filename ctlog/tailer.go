@@ -50,6 +50,7 @@ type Tailer struct {
 	known   []Range           // gaps met before the tree was rewound
 	nextGap time.Time         // when gaps are asked for again
 	gapWait backoff
+	probed  map[[2]uint64]uint64 // how often it was looked inside a gap; bounded
 
 	aside  asideHeads
 	leaned map[leanKey][]byte // what lean made of heads; bounded
@@ -59,7 +60,7 @@ type Tailer struct {
 
 // NewTailer returns a tailer that goes on from the cursor. Opts must have Deliver.
 func NewTailer(c Client, cur Cursor, opts *TailOptions) *Tailer {
-	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*Doubt{}, leaned: map[leanKey][]byte{},
+	t := &Tailer{c: c, g: c.Log(), opts: *opts, cur: cur, checked: map[uint64]Head{}, doubts: map[string]*Doubt{}, leaned: map[leanKey][]byte{}, probed: map[[2]uint64]uint64{},
 		gapWait: backoff{first: firstGapRetry, most: mostGapRetry}}
 	if t.opts.Poll <= 0 {
 		t.opts.Poll = defaultPoll
