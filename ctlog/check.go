@@ -2,6 +2,7 @@ package ctlog
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,8 +160,8 @@ func (t *Tailer) checkFinal(ctx context.Context) error {
 	return err
 }
 
-// checkKey notes heads that are not signed by the log's key. One may be a broken answer; when all are signed by another
-// key for long, the log has changed it, or somebody stands in the path.
+// checkKey notes heads that are not signed by the log's key. One may be a broken answer; when a list names the key that
+// did sign it, or all are signed by another key for long, the log has changed it, or somebody stands in the path.
 func (t *Tailer) checkKey(bad *HeadError) error {
 	ev := t.about()
 	ev.Heads, ev.Received = []string{string(bad.Raw)}, []time.Time{time.Now().UTC()}
@@ -168,12 +169,43 @@ func (t *Tailer) checkKey(bad *HeadError) error {
 	t.mu.Lock()
 	t.badAt = time.Now()
 	t.mu.Unlock()
+	if other, ok := t.signer(bad.Raw); ok {
+		ev.OtherKey, ev.Since = other.Key, since
+		return t.fault(KeyChange, fmt.Sprintf("the head is not signed by the log's key but by another one that a list names: that of %s (log id %s)", other.Name(), Hash(other.ID)), ev)
+	}
 	err := t.fault(BadSignature, bad.Error(), ev)
 	if due {
 		ev.Since = since
 		err = t.fault(KeyChange, "no head is signed by the log's key any more"+otherKey(bad.Raw, t.g), ev)
 	}
 	return err
+}
+
+// maxKeys bounds the keys under which a head is tried that the log's key did not sign.
+const maxKeys = 1000
+
+// signer finds the log of the lists whose key signed a head in the name of this one.
+func (t *Tailer) signer(raw []byte) (other loglist.Log, ok bool) {
+	if t.opts.Keys == nil {
+		return other, false
+	}
+	known := t.opts.Keys()
+	for _, other := range known[:min(len(known), maxKeys)] {
+		if other.ID == t.g.ID {
+			continue
+		}
+		if _, err := VerifyHead(underKey(t.g, other.Key), raw); err == nil {
+			return other, true
+		}
+	}
+	return other, false
+}
+
+// underKey is the log as if it had another key.
+func underKey(log *loglist.Log, key []byte) loglist.Log {
+	as := *log
+	as.Key, as.ID = key, sha256.Sum256(key)
+	return as
 }
 
 func (t *Tailer) forked(f *ForkError) error {

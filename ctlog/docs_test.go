@@ -1,11 +1,56 @@
 package ctlog
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tocsin-ct/tocsin/loglist"
 )
+
+// The table of what is told of what a log does is that of the test which tries each row.
+func TestTheTableOfMisdeedsIsDocumentedAsItIsTried(t *testing.T) {
+	b, err := os.ReadFile("../docs/output.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got, ok := strings.Cut(string(b), "### What is told, and when\n")
+	_, got, ok2 := strings.Cut(got, "|---|---|---|---|---|---|---|---|\n")
+	got, _, ok3 := strings.Cut(got, "\n\n")
+	if !ok || !ok2 || !ok3 {
+		t.Fatal("docs/output.md has no table of what is told, and when")
+	}
+	lasts := func(d time.Duration, none string) string {
+		switch {
+		case d == 0:
+			return none
+		case d%time.Hour == 0:
+			return fmt.Sprintf("%d h", d/time.Hour)
+		}
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	var want []string
+	for _, row := range misdeeds {
+		logs := "both"
+		if row.only != 0 {
+			logs = map[loglist.Kind]string{loglist.RFC6962: "RFC 6962", loglist.Static: "static"}[row.only]
+		}
+		holds, worth := row.holds, string(row.verdict)
+		if kind, _ := KindOf(row.want); !kind.Accuses {
+			holds, worth = "condition", "–"
+		}
+		want = append(want, fmt.Sprintf("| %s | %s | `%s` | %s | %s | %s | %s | %s |",
+			row.name, logs, row.want, lasts(row.mmd, "any"), lasts(row.from, "at once"), lasts(row.before, ""), holds, worth))
+	}
+	if d := cmp.Diff(want, strings.Split(got, "\n")); d != "" {
+		t.Errorf("docs/output.md differs from what is tried (-tried +documented):\n%s\nthe table is\n%s", d, strings.Join(want, "\n"))
+	}
+}
 
 func TestEachKindAndEachKeyOfEvidenceIsDocumented(t *testing.T) {
 	b, err := os.ReadFile("../docs/output.md")

@@ -24,6 +24,8 @@ type Evidence struct {
 	// Heads are the heads concerned as the log sent them, and Received when.
 	Heads    []string    `json:"heads,omitempty"`
 	Received []time.Time `json:"received,omitempty"`
+	// OtherKey is the public key of another log that signed the head in place of this one's. See [KeyChange].
+	OtherKey []byte `json:"other_key,omitempty"`
 	// From and To are the range of entries concerned: From inside, To outside.
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`

@@ -1,6 +1,7 @@
 package ctlog
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tocsin-ct/tocsin/loglist"
@@ -161,6 +163,41 @@ func FuzzEvidence(f *testing.F) {
 		}
 		if log, err := ev.LogFor(ev.Key); err == nil {
 			_, _ = ev.Verify(log)
+		}
+	})
+}
+
+// Which log's key signed is named, for logs of both kinds, and the evidence holds it; another key in it is refused.
+func TestTheKeyThatSignedInPlaceOfTheLogsIsNamed(t *testing.T) {
+	forBoth(t, func(t *testing.T, kind loglist.Kind) {
+		f := newFakeLog(t, kind, 600)
+		other := f.fork(600)
+		other.key = newKey()
+		f.fault, f.known = headsOf(f, other), knownAs("Neighbour 2027", other.key)
+		r := newReceiver(t, nil)
+		_, stop := follow(t, r, f.client(t), TailOptions{Keys: f.keys})
+		pass(time.Minute)
+		stop()
+		if d := cmp.Diff([]string{KeyChange}, r.kinds()); d != "" {
+			t.Fatal(d)
+		}
+		id := Hash(f.known[2].ID)
+		if text := r.of(KeyChange).Text; !strings.Contains(text, "Neighbour 2027") || !strings.Contains(text, id.String()) {
+			t.Errorf("the key is not named: %s", text)
+		}
+		ev, err := ReadEvidence(r.of(KeyChange).Evidence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(ev.OtherKey, f.known[2].Key) {
+			t.Errorf("the evidence holds the key %x", ev.OtherKey)
+		}
+		if got, err := ev.Verify(f.log); err != nil || got.Verdict != Nothing || len(got.Heads) != 1 || !strings.Contains(got.Text, id.String()) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		ev.OtherKey = f.known[0].Key
+		if got, err := ev.Verify(f.log); err == nil {
+			t.Errorf("a key that did not sign was accepted: %+v", got)
 		}
 	})
 }

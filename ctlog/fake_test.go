@@ -48,6 +48,7 @@ type fakeLog struct {
 	cosign func(raw []byte) []byte // witnesses of the checkpoint
 	gone   func(path string) bool  // tiles that are 404
 	zip    bool                    // answers are gzipped when asked
+	known  []loglist.Log           // what lists know
 }
 
 func newFakeLog(t testing.TB, kind loglist.Kind, size int) *fakeLog {
@@ -117,6 +118,12 @@ func (f *fakeLog) fork(n int) *fakeLog {
 	g.stored = slices.Clone(f.stored[:tlog.StoredHashCount(int64(n))])
 	g.size = uint64(n)
 	return g
+}
+
+func (f *fakeLog) keys() []loglist.Log {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]loglist.Log{f.log}, f.known...)
 }
 
 func (f *fakeLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {

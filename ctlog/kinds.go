@@ -8,7 +8,7 @@ type FaultKind = string
 // The kinds of faults, which accuse the log and carry evidence.
 const (
 	BadSignature FaultKind = "bad-signature" // a head was not signed by the log's key
-	KeyChange    FaultKind = "key-change"    // heads are signed by another key than the listed one, for long
+	KeyChange    FaultKind = "key-change"    // heads are signed by another key than the listed one: one that a list names, or any for long
 	WrongRoot    FaultKind = "wrong-root"    // the entries do not hash to the signed root
 	Forked       FaultKind = "forked"        // two signed heads contradict each other
 	Inconsistent FaultKind = "inconsistent"  // the log gives no valid consistency proof between two heads
@@ -81,8 +81,8 @@ var kinds = []Kind{
 		Means:    "A head is not signed by the log's key: a broken answer, or somebody in the path.",
 		Evidence: "The head. Anybody can make one: it proves nothing against the log."},
 	{Name: KeyChange, Accuses: true, Severity: Warning, Proof: Nothing, patience: time.Hour,
-		Means:    "All heads are signed by another key than the listed one: the log changed it, the list is old, or somebody stands in the path.",
-		Evidence: "A head. Anybody in the path can make one: it proves nothing against the log."},
+		Means:    "Heads are signed by another key than the listed one, by one that a list names or for long by any: the log changed it, the list is old, a front end answers for another log, or somebody stands in the path.",
+		Evidence: "A head, and the key where a list names it. Anybody in the path can give one: it proves nothing against the log."},
 	{Name: WrongRoot, Accuses: true, Severity: Serious, Proof: Shown,
 		Means: "The entries that the log serves are not those that it signed.",
 		Evidence: "The head, the first wrong entry, and the leaf hash that the head's tree has in its place, with the audit path. " +

@@ -3,209 +3,12 @@ package ctlog
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/loglist"
 )
-
-// misdeed is a row of the table: what the log does, and what must come of it.
-type misdeed struct {
-	name string
-	only loglist.Kind // zero for both kinds of logs
-	mmd  time.Duration
-	// lie makes the log of 600 entries, read to its end, misbehave. It may return what repairs it beyond the reset that
-	// all rows have.
-	lie func(f *fakeLog)
-	// want is the kind that is told, not before and not later than these times after the lie began.
-	want         FaultKind
-	from, before time.Duration
-	// verdict is what the evidence of a fault is worth, under the offline verifier.
-	verdict Verdict
-	// also are kinds that may be told beside it.
-	also []FaultKind
-}
-
-func entriesAnswer(code int, header ...string) func(http.ResponseWriter, *http.Request) bool {
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		if isEntries(r) {
-			for i := 0; i+1 < len(header); i += 2 {
-				w.Header().Set(header[i], header[i+1])
-			}
-			http.Error(w, "no", code)
-			return true
-		}
-		return false
-	}
-}
-
-func all(code int) func(http.ResponseWriter, *http.Request) bool {
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		http.Error(w, "no", code)
-		return true
-	}
-}
-
-// misdeeds is the table: fault, kind of log, what is told, after how long, with which evidence. Entries that are lost
-// fail each row.
-var misdeeds = []misdeed{
-	{name: "a front end lags by one entry (D02)", mmd: 24 * time.Hour, want: Skew, from: 15 * time.Minute, before: 25 * time.Minute,
-		lie: func(f *fakeLog) {
-			f.grow(601)
-			f.fault = entriesAnswer(http.StatusBadRequest)
-		}},
-	{name: "a front end gives an old head that is consistent (D03)", mmd: 24 * time.Hour, want: Skew, from: 15 * time.Minute, before: 25 * time.Minute,
-		lie: func(f *fakeLog) {
-			f.size = 500
-			f.fault = alsoServe(f, 600)
-		}},
-	{name: "the log is down", want: Unreachable, from: 15 * time.Minute, before: 30 * time.Minute,
-		lie: func(f *fakeLog) { f.fault = all(http.StatusInternalServerError) }},
-	{name: "the log answers with pages for people", want: Unreachable, from: 15 * time.Minute, before: 30 * time.Minute,
-		lie: func(f *fakeLog) {
-			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
-				fmt.Fprint(w, "<html>maintenance</html>")
-				return true
-			}
-		}},
-	{name: "the log limits the rate (D08)", mmd: time.Minute, want: RateLimited, from: time.Hour, before: 90 * time.Minute,
-		lie: func(f *fakeLog) {
-			f.grow(601)
-			f.fault = entriesAnswer(http.StatusTooManyRequests)
-		}},
-	{name: "the log limits the rate with 503 and Retry-After", mmd: time.Minute, want: RateLimited, from: time.Hour, before: 2 * time.Hour,
-		lie: func(f *fakeLog) {
-			f.grow(601)
-			f.fault = entriesAnswer(http.StatusServiceUnavailable, "Retry-After", "30")
-		}},
-	{name: "no new head within the maximum merge delay", mmd: 24 * time.Hour, want: Stale, from: 25 * time.Hour, before: 25*time.Hour + 15*time.Minute,
-		lie: func(f *fakeLog) {
-			now := uint64(time.Now().UnixMilli())
-			f.sign = func(h *Head) { h.Timestamp = now }
-		}},
-	{name: "no new head within a short maximum merge delay", mmd: time.Minute, want: Stale, from: time.Hour, before: 75 * time.Minute,
-		lie: func(f *fakeLog) {
-			now := uint64(time.Now().UnixMilli())
-			f.sign = func(h *Head) { h.Timestamp = now }
-		}},
-	{name: "a tile is missing for ever (D15)", only: loglist.Static, mmd: time.Minute, want: Withheld, from: time.Hour, before: 75 * time.Minute, verdict: Nothing,
-		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
-			f.grow(2000)
-			f.gone = func(path string) bool { return path == "tile/data/003" }
-		}},
-	{name: "a range is missing for ever (D15)", only: loglist.RFC6962, mmd: 2 * time.Hour, want: Withheld, from: 2 * time.Hour, before: 130 * time.Minute, verdict: Nothing,
-		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
-			f.grow(2000)
-			f.fault = missing(f, 700, 900)
-		}},
-	{name: "a full tile stays short (D16)", only: loglist.Static, mmd: time.Minute, want: BadTile, from: 10 * time.Minute, before: 20 * time.Minute, verdict: Shown,
-		also: []FaultKind{Skew, Withheld}, lie: func(f *fakeLog) {
-			f.grow(2000)
-			n := 0
-			shorten(f, "tile/data/003", func() bool { return true }, &n)
-		}},
-	{name: "a head is older than its entries (D05)", want: FalseTime, before: 2 * time.Minute, verdict: Proven,
-		lie: func(f *fakeLog) {
-			f.grow(700)
-			f.sign = func(h *Head) { h.Timestamp = baseTime + 699_000 - 161 }
-		}},
-	{name: "an entry is not the one that was hashed (D04)", want: WrongRoot, before: 2 * time.Minute, verdict: Shown,
-		lie: func(f *fakeLog) {
-			f.grow(700)
-			e := &f.entries[650]
-			e.Cert = []byte("certificate 65O ")
-			e.Leaf, _ = AppendMerkleTreeLeaf(nil, e)
-		}},
-	{name: "the root is not that of any tree", want: WrongRoot, before: 2 * time.Minute, verdict: Nothing, also: []FaultKind{Inconsistent},
-		lie: func(f *fakeLog) {
-			f.grow(700)
-			f.sign = func(h *Head) { h.Root[0] ^= 1 }
-		}},
-	{name: "two roots for one size", want: Forked, before: 2 * time.Minute, verdict: Proven,
-		lie: func(f *fakeLog) { f.sign = func(h *Head) { h.Root[0] ^= 1 } }},
-	{name: "an old head with another root (D03)", want: Forked, before: 2 * time.Minute, verdict: Proven, also: []FaultKind{Skew},
-		lie: func(f *fakeLog) {
-			f.size = 512
-			f.fault = alsoServe(f, 600)
-			f.sign = func(h *Head) {
-				if h.Size == 512 {
-					h.Root[0] ^= 1
-				}
-			}
-		}},
-	{name: "the log goes on with another tree", want: Forked, before: 2 * time.Minute, verdict: Proven,
-		lie: func(f *fakeLog) {
-			g := f.fork(550)
-			g.growSalted(700, "of another tree")
-			f.fault = func(w http.ResponseWriter, r *http.Request) bool { g.ServeHTTP(w, r); return true }
-		}},
-	{name: "only useless proofs for an old head", only: loglist.RFC6962, mmd: 24 * time.Hour, want: Inconsistent, from: time.Hour, before: 75 * time.Minute, verdict: Shown,
-		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
-			f.size = 500
-			f.fault = useless(f)
-		}},
-	{name: "the log was restored from an old copy", mmd: time.Hour, want: Rollback, from: time.Hour, before: 75 * time.Minute, verdict: Proven,
-		also: []FaultKind{Skew}, lie: func(f *fakeLog) {
-			f.size = 500
-			f.sign = func(h *Head) {
-				if h.Size == 500 {
-					h.Timestamp = baseTime + 700_000
-				}
-			}
-		}},
-	{name: "the log gives its old head for ever", mmd: 3 * time.Hour, want: Rollback, from: 3 * time.Hour, before: 200 * time.Minute, verdict: Nothing,
-		also: []FaultKind{Skew}, lie: func(f *fakeLog) { f.size = 500 }},
-	{name: "a head is not signed by the log", want: BadSignature, before: 2 * time.Minute, verdict: Nothing, also: []FaultKind{KeyChange},
-		lie: func(f *fakeLog) { f.fault = foreign(f) }},
-	{name: "all heads are signed by another key", want: KeyChange, from: time.Hour, before: 75 * time.Minute, verdict: Nothing, also: []FaultKind{BadSignature},
-		lie: func(f *fakeLog) { f.fault = foreign(f) }},
-	{name: "the list's final head is not the log's", want: FalseFinal, before: 2 * time.Minute, verdict: Shown,
-		lie: func(f *fakeLog) { f.grow(700) }},
-}
-
-// foreign answers with heads that another key signed.
-func foreign(f *fakeLog) func(http.ResponseWriter, *http.Request) bool {
-	other := f.fork(len(f.entries))
-	other.key = newKey()
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, "get-sth") && !strings.HasSuffix(r.URL.Path, "checkpoint") {
-			return false
-		}
-		f.mu.Lock()
-		raw := other.rawHead(f.size)
-		f.mu.Unlock()
-		_, _ = w.Write(raw)
-		return true
-	}
-}
-
-// missing answers 404 for entries of a range, also where it is asked for together with others.
-func missing(f *fakeLog, from, to uint64) func(http.ResponseWriter, *http.Request) bool {
-	f.max = func(start, n uint64) uint64 {
-		if start < from {
-			return min(n, 256, from-start)
-		}
-		return min(n, 256)
-	}
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		var start uint64
-		if _, err := fmt.Sscan(r.FormValue("start"), &start); err != nil {
-			_, err = fmt.Sscan(r.FormValue("leaf_index"), &start)
-			if err != nil {
-				return false
-			}
-		}
-		if strings.HasSuffix(r.URL.Path, "get-entries") || strings.HasSuffix(r.URL.Path, "get-entry-and-proof") {
-			if from <= start && start < to {
-				http.NotFound(w, r)
-				return true
-			}
-		}
-		return false
-	}
-}
 
 func TestEveryMisdeedOfALogIsToldInItsTimeWithItsEvidence(t *testing.T) {
 	seen := map[FaultKind]bool{}
@@ -236,7 +39,7 @@ func tryMisdeed(t *testing.T, kind loglist.Kind, row *misdeed) {
 	}
 	// The heads of the fake log are of a far future: never stale.
 	r := newReceiver(t, nil)
-	tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}, Poll: time.Minute})
+	tail, stop := follow(t, r, f.client(t), TailOptions{From: Start{Zero: true}, Poll: time.Minute, Keys: f.keys})
 	defer stop()
 	pass(time.Minute)
 	r.exactly(0, 600)
@@ -347,6 +150,9 @@ func checkWorth(t *testing.T, f *fakeLog, fault Fault, row *misdeed) {
 	if rank(row.verdict) > rank(kind.Proof) {
 		t.Errorf("the table says that such evidence is worth %s at most", kind.Proof)
 	}
+	if got := contents(ev); got != row.holds {
+		t.Errorf("the evidence holds %q, want %q", got, row.holds)
+	}
 	if ev.At.IsZero() || len(ev.Received) != len(ev.Heads) || ev.Log.URL == "" || ev.Text == "" {
 		t.Errorf("times or names are missing: %.500s", fault.Evidence)
 	}
@@ -374,6 +180,30 @@ func checkWorth(t *testing.T, f *fakeLog, fault Fault, row *misdeed) {
 			t.Errorf("%s: still %s: %s", name, f.Verdict, f.Text)
 		}
 	}
+}
+
+// contents are the parts of a piece of evidence, in the words of docs/output.md.
+func contents(ev *Evidence) string {
+	parts := []string{map[int]string{1: "head", 2: "both heads"}[len(ev.Heads)]}
+	for _, part := range []struct {
+		name string
+		has  bool
+	}{
+		{"the key that signed it", ev.OtherKey != nil},
+		{"range", ev.Kind == Withheld || ev.Kind == WrongRoot && ev.To > ev.From},
+		{"both roots", ev.Want != nil && ev.Got != nil},
+		{"consistency proof", len(ev.Proof) > 0},
+		{"entry, signed leaf hash, audit path", ev.Entry != nil && ev.EntryHash != nil && len(ev.EntryPath) > 0},
+		{"tile", len(ev.TileBytes) > 0},
+		{"path of the tile", ev.Tile != "" && len(ev.TileBytes) == 0},
+		{"last answer", ev.Answer != ""},
+		{"since when", !ev.Since.IsZero()},
+	} {
+		if part.has {
+			parts = append(parts, part.name)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func rank(v Verdict) int { return map[Verdict]int{Shown: 1, Proven: 2}[v] }

@@ -48,7 +48,7 @@ func (ev *Evidence) Verify(log loglist.Log) (f Finding, err error) {
 		return f, fmt.Errorf("the evidence is about the log with the key id %x, not about %s", sum(ev.Key), log.Name())
 	}
 	check := map[FaultKind]func(*Finding) error{
-		BadSignature: ev.unsigned, KeyChange: ev.unsigned, WrongRoot: ev.wrongRoot, Forked: ev.forked, Inconsistent: ev.inconsistent,
+		BadSignature: ev.unsigned, KeyChange: func(f *Finding) error { return ev.keyChange(f, &log) }, WrongRoot: ev.wrongRoot, Forked: ev.forked, Inconsistent: ev.inconsistent,
 		Rollback: ev.rollback, NotMerged: ev.notMerged, BadTile: ev.badTile, Withheld: ev.withheld, FalseTime: ev.falseTime, FalseFinal: ev.falseFinal,
 	}[ev.Kind]
 	if check == nil {
@@ -90,6 +90,23 @@ func (ev *Evidence) unsigned(f *Finding) error {
 	}
 	f.Verdict = Nothing
 	f.Text = "The head is not signed by the log's key, as the evidence says. Anybody can make such a head: it proves nothing about who did."
+	return nil
+}
+
+func (ev *Evidence) keyChange(f *Finding, log *loglist.Log) error {
+	if err := ev.unsigned(f); err != nil || ev.OtherKey == nil {
+		return err
+	}
+	for i, raw := range ev.Heads {
+		h, err := VerifyHead(underKey(log, ev.OtherKey), []byte(raw))
+		if err != nil {
+			return fmt.Errorf("head %d of the evidence is not signed by the other key in it: %w", i+1, err)
+		}
+		h.Received = at(ev.Received, i)
+		f.Heads = append(f.Heads, h)
+	}
+	f.Text = fmt.Sprintf("The head is not signed by the log's key but by the one with the id %s, as the evidence says. That it came from this log's address is the word of who collected it: it proves nothing about who gave it.",
+		Hash(sha256.Sum256(ev.OtherKey)))
 	return nil
 }
 

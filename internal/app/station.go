@@ -106,6 +106,7 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 	opts := &ctlog.TailOptions{
 		From: from, Poll: a.opts.Poll, Once: a.opts.Once, Logger: a.logger,
 		Deliver: s.Deliver, Sift: s.sieve.Sift, Fault: a.fault, Witnesses: a.opts.Witnesses,
+		Keys: a.keys, Verified: func() []ctlog.Head { return a.verified(&l) },
 	}
 	if a.opts.Seams.Tailer != nil {
 		s.tailer = a.opts.Seams.Tailer(client, cur, opts)
@@ -113,4 +114,24 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 		s.tailer = ctlog.NewTailer(client, cur, opts)
 	}
 	return s, nil
+}
+
+// keys are the logs whose keys are known: those that are followed, and those that any list names.
+func (a *App) keys() (all []loglist.Log) {
+	for _, s := range a.followed() {
+		all = append(all, s.log)
+	}
+	if a.opts.Lists != nil {
+		all = append(all, a.opts.Lists.Joined().Logs...)
+	}
+	return all
+}
+
+// verified are the heads of a log that were verified lately, before a restart as well.
+func (a *App) verified(l *loglist.Log) []ctlog.Head {
+	heads, err := storedHeads(context.Background(), a.store, l.ID)
+	if err != nil {
+		a.logger.Warn("the verified heads of a log are not at hand", "log", l.Name(), "err", err)
+	}
+	return heads
 }
