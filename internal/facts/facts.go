@@ -10,12 +10,92 @@
 // it) and the leaf's issuer_key_hash on its own.
 package facts
 
-import "github.com/tocsin-ct/tocsin/cert"
+import (
+	"time"
 
-// Facts is what is known of one certificate. The zero value knows nothing.
+	"github.com/tocsin-ct/tocsin/cert"
+)
+
+// Facts is what is known of one certificate. The zero value knows nothing, and so does the zero value of each field.
+//
+// [Gather] fills Issuer and Key. The others come from what is kept elsewhere: the journal, the announcements, the
+// history of CAA records, and the past of the issuer.
 type Facts struct {
 	Issuer Issuer
 	Key    Key
+	// Journal is what our own records say of this issuance.
+	Journal Journal
+	// Announced are the announcements that this issuance fulfils, and that are still open for it.
+	Announced []Announced
+	// CAA is what the owner's CAA records said when it was issued, for each DNS name that is watched. A name that is
+	// missing is unknown. Addresses have no CAA.
+	CAA []CAA
+	// Past is how often this issuer issued for this owner before.
+	Past Past
+	// Revoked is whether the CA has revoked it.
+	Revoked Revoked
+}
+
+// Journal is what our own records say of an issuance: key directories, CSRs, and what our ACME clients pushed.
+type Journal struct {
+	// Known says that this very issuance, or its key, is in the journal.
+	Known bool
+	// Certificate says that it is this very issuance, and not only its key.
+	Certificate bool
+	// Source is the file, or who pushed it.
+	Source string
+	// At is when the journal learned of it.
+	At time.Time
+}
+
+// Announced is one announcement that the issuance fulfils.
+type Announced struct {
+	// ID is that of the announcement, Reason why it was made, By who made it.
+	ID, Reason, By string
+	// IssuerAlone says that it names nothing but the CA, so that an attack through the same CA passes.
+	IssuerAlone bool
+}
+
+// The answers of CAA.
+const (
+	CAAAllows  = "allows"  // a record names this CA
+	CAAForbids = "forbids" // there are records, and none names this CA
+	CAANone    = "none"    // there are no records: any CA may issue
+	CAAUnknown = "unknown" // the history does not reach so far, or could not be read
+)
+
+// CAA is what the records in force for one name said when the certificate was issued (RFC 8659).
+type CAA struct {
+	// Name is the name of the certificate, Zone where the records stand: it, or a name above it.
+	Name, Zone string
+	// Answer is one of [CAAAllows], [CAAForbids], [CAANone] and [CAAUnknown]; "" is unknown as well.
+	Answer string
+	// Wanted are the CA domains of the issue records in force, or of issuewild for a wildcard.
+	Wanted []string
+	// Since is when these records were first seen.
+	Since time.Time
+	// DNSSEC is the status of the answer: "secure", "insecure", "bogus" or "" when not known.
+	DNSSEC string
+	// Note is what cannot be told from the records and the certificate (accounturi, validationmethods), or why the
+	// answer is unknown.
+	Note string
+}
+
+// Past is what the ledger says of the issuer and the owner of the watch before this issuance.
+type Past struct {
+	// Known says that the ledger reaches back far enough to say anything.
+	Known bool
+	// FirstUse says that none was seen before this one.
+	FirstUse bool
+	// Seen is how many there were before, Since when the first of them was seen.
+	Seen  int
+	Since time.Time
+}
+
+// Revoked is whether the CA has revoked the certificate. Known false says nothing, and never "good".
+type Revoked struct {
+	Known bool
+	At    time.Time
 }
 
 // Issuer is what is known of the key that issued a certificate.
@@ -51,6 +131,10 @@ type Key struct {
 	Source string
 	// Holdings are all sources that hold it. Which of them a watch accepts is for its policy to say.
 	Holdings []Holding
+	// Observed says that one of our endpoints was seen to serve it, ObservedAt when last. Whoever sits before the
+	// endpoint can show us his own, so this never makes it ours.
+	Observed   bool
+	ObservedAt time.Time
 }
 
 // Gather collects the facts of one certificate.
