@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -27,7 +28,7 @@ type forerunner interface {
 	// upTo is the end of the range that one request for start should give in a tree of the given size; ok is false
 	// while that cannot be known.
 	upTo(start, size uint64) (end uint64, ok bool)
-	// parallel is how many such requests are worth making at the same time.
+	// parallel is how many such requests are made at the same time.
 	parallel() int
 	// readTo is Client.Entries for such a range.
 	readTo(ctx context.Context, start, end, size uint64, into *Batch) error
@@ -43,7 +44,7 @@ func (t *Tailer) read(ctx context.Context, target Head, doubtful bool) error {
 
 	ahead := fetchAhead
 	if s, ok := t.c.(forerunner); ok {
-		ahead = s.parallel()
+		ahead = s.parallel() + runtime.GOMAXPROCS(0) // what was fetched is digested meanwhile
 	}
 	if need := (target.Size - t.cur.Size + TileWidth - 1) / TileWidth; need < uint64(ahead) {
 		ahead = int(need)
@@ -106,6 +107,10 @@ func (t *Tailer) glance(ctx context.Context, target Head) {
 // fetch sends loads in sequence until the target, an error, or the end of ctx.
 func (t *Tailer) fetch(ctx context.Context, wg *sync.WaitGroup, next, size uint64, free <-chan *load, out chan<- *load) {
 	ahead, _ := t.c.(forerunner)
+	var requests chan struct{}
+	if ahead != nil {
+		requests = make(chan struct{}, ahead.parallel())
+	}
 	for next < size {
 		var l *load
 		select {
@@ -118,9 +123,14 @@ func (t *Tailer) fetch(ctx context.Context, wg *sync.WaitGroup, next, size uint6
 		if ahead != nil {
 			if end, ok := ahead.upTo(start, size); ok {
 				next = end
+				select {
+				case requests <- struct{}{}: // in the sequence of the log
+				case <-ctx.Done():
+					return
+				}
 				wg.Go(func() {
 					defer close(l.ready)
-					t.loadRange(ctx, ahead, l, start, end, size)
+					t.loadRange(ctx, ahead, l, start, end, size, func() { <-requests })
 				})
 				out <- l // has room for all loads
 				continue
@@ -141,15 +151,21 @@ func (t *Tailer) fetch(ctx context.Context, wg *sync.WaitGroup, next, size uint6
 	}
 }
 
-// loadRange fetches and digests a range. A log may give less than it used to: then the rest hangs on the load.
-func (t *Tailer) loadRange(ctx context.Context, ahead forerunner, l *load, start, end, size uint64) {
+// loadRange fetches and digests a range, and calls fetched as soon as its last request is answered. A log may give less
+// than it used to: then the rest hangs on the load.
+func (t *Tailer) loadRange(ctx context.Context, ahead forerunner, l *load, start, end, size uint64, fetched func()) {
 	for {
 		l.err = t.load(ctx, l, start, end, func() error { return ahead.readTo(ctx, start, end, size, &l.Batch) })
 		if l.err != nil {
+			fetched()
 			return
 		}
+		last := start+uint64(len(l.Entries)) == end
+		if last {
+			fetched()
+		}
 		l.digest(start, t.opts.Sift)
-		if start += uint64(len(l.Entries)); start == end {
+		if start += uint64(len(l.Entries)); last {
 			return
 		}
 		l.more = &load{Batch: Batch{lazy: l.lazy}}

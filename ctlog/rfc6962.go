@@ -59,9 +59,8 @@ func (c *rfc6962Client) upTo(start, size uint64) (end uint64, ok bool) {
 	return min((start/n+1)*n, size), true
 }
 
-// parallel is small, since RFC 6962 logs answer from a database: no more than three requests are on their way, of
-// which one may be waiting for its turn to be delivered.
-func (c *rfc6962Client) parallel() int { return 2 }
+// parallel is small, since RFC 6962 logs answer from a database.
+func (c *rfc6962Client) parallel() int { return 3 }
 
 func (c *rfc6962Client) readTo(ctx context.Context, start, end, _ uint64, into *Batch) error {
 	into.reset(0)
