@@ -40,45 +40,48 @@ func (c *logsEvidenceCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	cov, err := app.AskCoverage(p.ctx, state)
-	if err != nil {
+	n := 0
+	err = app.EachFault(p.ctx, state, func(f *app.FaultCount) error {
+		ok, err := c.write(p, f)
+		if ok {
+			n++
+		}
+		return err
+	})
+	if err != nil || c.JSON {
 		return err
 	}
-	n := 0
-	for _, f := range cov.Faults {
-		doc, err := json.Marshal(map[string]any{"kind": f.Kind, "evidence": f.Evidence})
-		if err != nil {
-			return fmt.Errorf("writing evidence: %w", err)
-		}
-		ev, err := ctlog.ReadEvidence(doc)
-		if err != nil { // kept without any
-			fmt.Fprintf(p.stderr, "tocsin: %s of %s has no evidence that can be written: %s\n", f.Kind, notify.Safe(f.Log, 100), notify.Safe(f.Text, 300))
-			continue
-		}
-		if ev.Text == "" {
-			ev.Text, ev.At = f.Text, f.First
-		}
-		file, err := writeEvidence(c.Dir, ev)
-		if err != nil {
-			return err
-		}
-		n++
-		if c.JSON {
-			if err := json.NewEncoder(p.stdout).Encode(written{"evidence", file, f.Kind, f.Log, f.Text}); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(p.stdout, "%s: %s of %s: %s\n", notify.Safe(file, 500), f.Kind, notify.Safe(f.Log, 100), notify.Safe(f.Text, 500))
-	}
-	if !c.JSON {
-		if n == 0 {
-			fmt.Fprintln(p.stdout, "no evidence is kept: no log was found at fault")
-		} else {
-			fmt.Fprintln(p.stdout, "next: tocsin logs verify FILE --logs LIST")
-		}
+	if n == 0 {
+		fmt.Fprintln(p.stdout, "no evidence is kept: no log was found at fault")
+	} else {
+		fmt.Fprintln(p.stdout, "next: tocsin logs verify FILE --logs LIST")
 	}
 	return nil
+}
+
+// write writes the evidence of one fault. Ok is false when it was kept without any.
+func (c *logsEvidenceCmd) write(p *process, f *app.FaultCount) (ok bool, err error) {
+	doc, err := json.Marshal(map[string]any{"kind": f.Kind, "evidence": f.Evidence})
+	if err != nil {
+		return false, fmt.Errorf("writing evidence: %w", err)
+	}
+	ev, err := ctlog.ReadEvidence(doc)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "tocsin: %s of %s has no evidence that can be written: %s\n", f.Kind, notify.Safe(f.Log, 100), notify.Safe(f.Text, 300))
+		return false, nil
+	}
+	if ev.Text == "" {
+		ev.Text, ev.At = f.Text, f.First
+	}
+	file, err := writeEvidence(c.Dir, ev)
+	if err != nil {
+		return false, err
+	}
+	if c.JSON {
+		return true, json.NewEncoder(p.stdout).Encode(written{"evidence", file, f.Kind, f.Log, f.Text})
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %s of %s: %s\n", notify.Safe(file, 500), f.Kind, notify.Safe(f.Log, 100), notify.Safe(f.Text, 500))
+	return true, err
 }
 
 // writeEvidence writes a document into a file that is named after it. The same evidence gives the same file.

@@ -362,6 +362,54 @@ func TestEvidenceIsWrittenAndVerifiedUnderKeysOfOnesOwn(t *testing.T) {
 	}
 }
 
+// However many there are: a log that misbehaved for a year is not forgiven its first misdeeds.
+func TestAllEvidenceThatIsKeptIsWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state, out := filepath.Join(dir, "state.db"), filepath.Join(dir, "out")
+	s, err := store.Open(state, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 65
+	for n, l := range []*viewLog{newViewLog(t, loglist.Static, "https://a.example.com/"), newViewLog(t, loglist.RFC6962, "https://b.example.com/")} {
+		for i := range each {
+			a, b := l.head(uint64(20+i), ctlog.Hash{1}), l.head(uint64(20+i), ctlog.Hash{2})
+			raw, err := json.Marshal(ctlog.ForkEvidence(l.log, &ctlog.ForkError{Older: a, Newer: b, Computed: b.Root}, time.Now()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := store.Fault{Kind: "forked", LogID: l.log.ID, LogName: l.log.Name(), Text: fmt.Sprint("fork ", n, i), Evidence: raw, At: time.Now()}
+			if err := s.RecordFault(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	said := inProcess(t, exitQuiet, "logs", "evidence", out, "--state", state)
+	files, err := filepath.Glob(filepath.Join(out, "forked-*.json"))
+	if err != nil || len(files) != 2*each || strings.Count(said, "\n") != 2*each+1 {
+		t.Errorf("%d files for %d faults, %v", len(files), 2*each, err)
+	}
+	sizes := map[string]bool{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, err := ctlog.ReadEvidence(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[fmt.Sprint(ev.Log.Name, ev.From)] = true
+	}
+	if len(sizes) != 2*each {
+		t.Errorf("%d different faults were written, want %d", len(sizes), 2*each)
+	}
+}
+
 // The whole way: a log of the lab forks under a running daemon, and somebody who was not there convicts it.
 func TestALogThatForkedIsConvictedByOthers(t *testing.T) {
 	t.Parallel()
@@ -385,6 +433,10 @@ func TestALogThatForkedIsConvictedByOthers(t *testing.T) {
 			liar.Faults.Set(fault.Faults{WrongRoot: true})
 			d.await("the fault", func(l *told) bool { return l.Kind == "fault" && l.Fault.Kind == "forked" })
 			save(views[1])
+			inProcess(t, exitQuiet, "logs", "evidence", w.path("running"), "--state", w.path("state.db"))
+			if files, err := filepath.Glob(w.path("running/forked-*.json")); err != nil || len(files) != 1 {
+				t.Errorf("with the daemon: %v, %v", files, err)
+			}
 			d.stop()
 
 			list := w.path("list.json")

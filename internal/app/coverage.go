@@ -192,8 +192,8 @@ func ledger(ctx context.Context, s *store.Store, c *Coverage) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range faults {
-		c.Faults = append(c.Faults, FaultCount{Kind: f.Kind, Log: f.LogName, Text: f.Text, First: f.First, Last: f.Last, Count: f.Count, Evidence: rawJSON(f.Evidence)})
+	for i := range faults {
+		c.Faults = append(c.Faults, faultCount(&faults[i]))
 	}
 	return nil
 }

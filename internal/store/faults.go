@@ -47,18 +47,38 @@ func addFault(ctx context.Context, tx *sql.Tx, f *Fault, now time.Time) error {
 
 // Faults returns the latest faults, newest first, at most limit.
 func (s *Store) Faults(ctx context.Context, limit int) ([]Fault, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT kind, log, log_name, text, evidence, first, last, count FROM faults
-		ORDER BY last DESC, seq DESC LIMIT ?`, limit)
+	kept, err := s.faults(ctx, `ORDER BY last DESC, seq DESC LIMIT ?`, limit)
+	var out []Fault
+	for _, k := range kept {
+		out = append(out, k.Fault)
+	}
+	return out, err
+}
+
+// KeptFault is a fault with its number, by which faults are kept in the order in which they were first seen.
+type KeptFault struct {
+	Seq int64
+	Fault
+}
+
+// FaultsBefore returns faults from the last to the first: at most limit of those before the one with the number, or of
+// all for 0.
+func (s *Store) FaultsBefore(ctx context.Context, seq int64, limit int) ([]KeptFault, error) {
+	return s.faults(ctx, `WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2`, seq, limit)
+}
+
+func (s *Store) faults(ctx context.Context, which string, args ...any) ([]KeptFault, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT seq, kind, log, log_name, text, evidence, first, last, count FROM faults `+which, args...)
 	if err != nil {
 		return nil, s.wrap("reading the faults", err)
 	}
 	defer rows.Close()
-	var out []Fault
+	var out []KeptFault
 	for rows.Next() {
-		var f Fault
+		var f KeptFault
 		var log []byte
 		var first, last int64
-		if err := rows.Scan(&f.Kind, &log, &f.LogName, &f.Text, &f.Evidence, &first, &last, &f.Count); err != nil {
+		if err := rows.Scan(&f.Seq, &f.Kind, &log, &f.LogName, &f.Text, &f.Evidence, &first, &last, &f.Count); err != nil {
 			return nil, s.wrap("reading the faults", err)
 		}
 		copy(f.LogID[:], log)

@@ -74,6 +74,35 @@ func TestIssuancesAreFoundByAnyPrefixThatNamesOne(t *testing.T) {
 	}
 }
 
+func TestAllFaultsAreReadPageByPage(t *testing.T) {
+	s := open(t)
+	for i := range 25 {
+		mustCommit(t, s, Commit{LogID: hash(i % 3), Faults: []Fault{{Kind: "forked", LogID: hash(i % 3), Text: fmt.Sprint(i), Evidence: []byte{byte(i)}}}})
+	}
+	want := 24
+	for before := int64(0); ; {
+		page, err := s.FaultsBefore(t.Context(), before, 4)
+		if err != nil || len(page) > 4 {
+			t.Fatal(len(page), err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, f := range page {
+			if f.Text != fmt.Sprint(want) || len(f.Evidence) != 1 || f.Evidence[0] != byte(want) {
+				t.Errorf("%+v, want fault %d", f, want)
+			}
+			want--
+			before = f.Seq
+		}
+		// One that comes meanwhile is not of these pages.
+		mustCommit(t, s, Commit{LogID: hash(9), Faults: []Fault{{Kind: "forked", LogID: hash(9), Text: fmt.Sprint("later ", want)}}})
+	}
+	if want != -1 {
+		t.Errorf("%d faults were not read", want+1)
+	}
+}
+
 func TestFaultsAreCountedAndTheirEvidenceIsBounded(t *testing.T) {
 	s := open(t)
 	at := time.UnixMilli(1000).UTC()
