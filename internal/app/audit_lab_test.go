@@ -46,6 +46,7 @@ type ear struct {
 
 func (e *ear) Name() string      { return "ear" }
 func (e *ear) Wants(string) bool { return true }
+func (*ear) Stream() bool        { return true }
 func (e *ear) Send(_ context.Context, n notify.Notice) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -151,6 +151,7 @@ type listEar struct {
 
 func (*listEar) Name() string      { return "ear" }
 func (*listEar) Wants(string) bool { return true }
+func (*listEar) Stream() bool      { return true }
 func (e *listEar) Send(_ context.Context, n notify.Notice) error {
 	if n.Kind != "list" {
 		return nil

@@ -34,6 +34,7 @@ func (r *taker) refuse(down bool) {
 
 func (*taker) Name() string      { return "oncall" }
 func (*taker) Wants(string) bool { return true }
+func (*taker) Stream() bool      { return true }
 func (r *taker) Send(_ context.Context, n notify.Notice) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,6 +20,7 @@ type recorder struct{ f *os.File }
 
 func (recorder) Name() string      { return "recorder" }
 func (recorder) Wants(string) bool { return true }
+func (recorder) Stream() bool      { return true }
 func (r recorder) Send(_ context.Context, n Notice) error {
 	_, err := fmt.Fprintln(r.f, n.ID)
 	return err

@@ -33,6 +33,8 @@ type ExecOptions struct {
 	Dir string
 	// Env is added to its environment, each as KEY=value.
 	Env []string
+	// CertSpotter adds the environment that hooks of Cert Spotter read.
+	CertSpotter bool
 }
 
 // NewExec returns a receiver that runs argv. It does not look for the program: that may be installed later.
@@ -59,6 +61,9 @@ func (e *Exec) Name() string { return e.name }
 // Wants implements [Receiver].
 func (e *Exec) Wants(level string) bool { return e.opts.Wants(level) }
 
+// Stream implements [Receiver]: each issuance by itself.
+func (e *Exec) Stream() bool { return true }
+
 // maxOutput is how much of what the program prints is kept for the error text, in bytes. The rest is read and dropped.
 const maxOutput = 300
 
@@ -75,7 +80,15 @@ func (e *Exec) Send(ctx context.Context, n Notice) error {
 		}
 	}
 	cmd.Env = append(cmd.Env, e.opts.Env...)
-	cmd.Env = append(cmd.Env, "TOCSIN_ALARM_ID="+n.ID, "TOCSIN_KIND="+n.Kind)
+	if e.opts.CertSpotter {
+		env, files, err := certSpotterHook(n)
+		if err != nil {
+			return err
+		}
+		defer files.remove()
+		cmd.Env = append(cmd.Env, env...)
+	}
+	cmd.Env = append(cmd.Env, "TOCSIN_ALARM_ID="+Safe(n.ID, 100), "TOCSIN_KIND="+Safe(n.Kind, 100))
 	cmd.Stdin = bytes.NewReader(append(append([]byte(nil), n.Payload...), '\n'))
 	var out firstBytes
 	cmd.Stdout, cmd.Stderr = &out, &out

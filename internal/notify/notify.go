@@ -26,6 +26,9 @@ type Receiver interface {
 	Name() string
 	// Wants reports whether messages of this level ("expected" … "page") are for this receiver.
 	Wants(level string) bool
+	// Stream reports which kind it is. A stream is told of each issuance by itself, at once ([Rows]); an inbox, which is
+	// for people, is told of incidents ([IncidentRows]).
+	Stream() bool
 	// Send delivers one message and returns nil only when the receiver has taken it; on any error it is sent again
 	// later, with the same ID. It is called by one goroutine at a time and returns soon after ctx ends.
 	Send(ctx context.Context, n Notice) error

@@ -43,6 +43,7 @@ type fake struct {
 
 func (f *fake) Name() string      { return f.name }
 func (f *fake) Wants(string) bool { return true }
+func (*fake) Stream() bool        { return true }
 func (f *fake) Send(ctx context.Context, n Notice) error {
 	f.mu.Lock()
 	f.at = append(f.at, time.Now())

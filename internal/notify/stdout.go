@@ -61,6 +61,9 @@ func (s *Stdout) Name() string { return s.name }
 // Wants implements [Receiver].
 func (s *Stdout) Wants(level string) bool { return s.wants(level) }
 
+// Stream implements [Receiver]: each issuance by itself.
+func (s *Stdout) Stream() bool { return true }
+
 // Send implements [Receiver]. A write into a pipe that nobody reads cannot be broken off: it goes on when ctx ends,
 // and the next Send waits for it.
 func (s *Stdout) Send(ctx context.Context, n Notice) error {

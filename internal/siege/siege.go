@@ -354,6 +354,7 @@ func newReceiver(name string, mood *rand.Rand) *receiver {
 
 func (r *receiver) Name() string      { return r.name }
 func (r *receiver) Wants(string) bool { return true }
+func (*receiver) Stream() bool        { return true }
 
 func (r *receiver) Send(_ context.Context, n notify.Notice) error {
 	r.mu.Lock()
