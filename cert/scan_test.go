@@ -219,7 +219,7 @@ func TestWhatNoClientReadsIsNoName(t *testing.T) {
 }
 
 // D20. What would take quadratic time or memory, or recursion, would not end here before the limit of the test run.
-func TestWorkIsLinearInTheInput(t *testing.T) {
+func TestD20WorkIsLinearInTheInput(t *testing.T) {
 	const mega = 1 << 20
 	many := func(n int, f func(i int) []byte) []byte {
 		var parts [][]byte
@@ -238,6 +238,7 @@ func TestWorkIsLinearInTheInput(t *testing.T) {
 		{"more names than are read", recipe{extensions: field(san(many(MaxIdents+10, func(i int) []byte { return dnsName("a.b") })))}.certificate(), MaxIdents},
 		{"an extension of one megabyte", recipe{extensions: field(extension([]byte{42}, make([]byte, mega)), san(dnsName("a.example.com")))}.certificate(), 1},
 		{"10,000 extensions", recipe{extensions: field(many(10_000, func(i int) []byte { return extension([]byte{42, byte(i >> 7), byte(i & 0x7f)}, nil) }), san(dnsName("a.example.com")))}.certificate(), 1},
+		{"2,000 name constraints", recipe{extensions: field(extension([]byte{0x55, 0x1d, 0x1e}, seq(tagged(0xa0, many(2000, func(i int) []byte { return seq(dnsName(fmt.Sprint("d", i, ".example"))) })))), san(dnsName("a.example.com")))}.certificate(), 1},
 		{"nesting without end", repeat("\x30\x80"), 0},
 		{"nesting of indefinite lengths in names", recipe{extensions: field(san(repeat("\xa0\x80")))}.certificate(), 0},
 		{"nesting of definite lengths", recipe{extensions: field(san(tagged(0xa0, repeat("\x30\x82\xff\xff")), dnsName("a.example.com")))}.certificate(), 1},

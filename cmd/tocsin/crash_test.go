@@ -80,7 +80,7 @@ func (w *world) ringsOf(d *daemon, receiver string) (ids []string) {
 }
 
 // The daemon is killed fifty times at random instants while certificates come in, and in the end has told all of them.
-func TestKilledFiftyTimesEveryAlarmIsDelivered(t *testing.T) {
+func TestD12KilledFiftyTimesEveryAlarmIsDelivered(t *testing.T) {
 	t.Parallel()
 	const kills, ringing, others = 50, 20, 60
 	rnd := rand.New(rand.NewPCG(1, 1)) // the instants; what the process is doing then differs from run to run

@@ -29,6 +29,13 @@ type told struct {
 		Kind string `json:"kind"`
 		Text string `json:"text"`
 	} `json:"event"`
+	Certificate struct {
+		DNSNames      []string `json:"dns_names"`
+		DNSNamesTotal int      `json:"dns_names_total"`
+	} `json:"certificate"`
+	Matched []struct {
+		Value string `json:"value"`
+	} `json:"matched"`
 	at   time.Time // when it was read
 	last bool      // nothing about an issuance followed before the process ended
 }

@@ -48,7 +48,7 @@ func fillDisk(t *testing.T, dir string) (ballast string) {
 	return ballast
 }
 
-func TestAFullDiskLosesNoAlarm(t *testing.T) {
+func TestD12AFullDiskLosesNoAlarm(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t)
 	w := newWorld(t, 1, toStdout)

@@ -18,11 +18,13 @@ import (
 )
 
 // The test binary is also the program, under the name tocsin: scripts and tests run it as processes of their own. In
-// such a process the environment may replace a part of the daemon (stubEnv) or end it at one of its points (killEnv);
-// the program itself reads neither.
+// such a process the environment may replace a part of the daemon (stubEnv), or kill it or let it panic at one of its points
+// (killEnv, panicEnv); the program itself reads none of them.
 const (
 	stubEnv = "TOCSIN_TEST_STUB" // matcher, outbox or verification
 	killEnv = "TOCSIN_TEST_KILL" // a point of package app
+	// panicEnv is a point at which the worker that comes there panics.
+	panicEnv = "TOCSIN_TEST_PANIC"
 	// progEnv makes the test binary be the program whatever its name, for tests that start it by os.Executable.
 	progEnv = "TOCSIN_TEST_PROGRAM"
 )
@@ -62,6 +64,13 @@ func testSeams() app.Seams {
 					panic(err)
 				}
 				select {} // the signal is on its way
+			}
+		}
+	}
+	if at := os.Getenv(panicEnv); at != "" {
+		s.Hook = func(point string) {
+			if point == at {
+				panic("a defect at " + point)
 			}
 		}
 	}

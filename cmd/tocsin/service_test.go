@@ -152,7 +152,7 @@ func (m *mood) Stuck() error {
 	return nil
 }
 
-func TestTheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
+func TestD12TheWatchdogIsFedOnlyWhileEveryStationIsAlive(t *testing.T) {
 	m := newManager(t)
 	n := need(systemd.New(m.socket, "30000000", "", os.Getpid()))(t)
 	synctest.Test(t, func(t *testing.T) {

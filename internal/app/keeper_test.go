@@ -155,6 +155,26 @@ func TestADayOnWhichAllIsWellIsOneLine(t *testing.T) {
 	})
 }
 
+// D12: the daily notice names each log that is not covered, and each trouble.
+func TestD12TheNoticeNamesTheLogsThatAreNotCovered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logs := steadyLogs()
+		d := newDays(t, logs...)
+		d.run(2 * time.Hour)
+		logs[1].down, logs[3].down = true, true
+		d.run(2 * 24 * time.Hour)
+		if len(d.notices) == 0 {
+			t.Fatal("no notice in two days")
+		}
+		last := d.notices[len(d.notices)-1]
+		for i, l := range logs {
+			if named := strings.Contains(last, "not covered: "+l.name+": blind"); named != l.down {
+				t.Errorf("log %d, down %v, is named %v in: %s", i, l.down, named, last)
+			}
+		}
+	})
+}
+
 func TestALogThatGrowsFasterThanItMayBeReadIsOneLineADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logs := append(steadyLogs(), &fakeLog{name: "D1", operator: "D", growth: 130, rate: 44})

@@ -109,7 +109,7 @@ func TestRowsTellEachReceiverThatWantsTheLevelUnderAStableId(t *testing.T) {
 	}
 }
 
-func TestHugeHostileCertificateMakesASmallSafeAlarm(t *testing.T) {
+func TestD20AHugeHostileCertificateMakesASmallSafeAlarm(t *testing.T) {
 	evil := "\x1b]0;owned\x07\u202e\u2066" + strings.Repeat("a\u0300\u0301\u0302\u0303", 1000) + "\xff\x00\n\r"
 	a := example()
 	a.At = time.Date(292278994, 1, 1, 0, 0, 0, 0, time.UTC)
