@@ -63,6 +63,9 @@ func Mark(text string, line, column int) string {
 
 // Closest returns the word that was most likely meant, or "".
 func Closest(word string, among []string) string {
+	if len(word) > 40 {
+		return ""
+	}
 	best, least := "", max(2, len(word)/3)+1
 	for _, w := range among {
 		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < least {
