@@ -195,7 +195,7 @@ func TestTheLimitComputesTheRootOfTheTree(t *testing.T) {
 }
 
 // shared finds real captures beside the repository, or skips.
-func shared(t *testing.T, name string) []byte {
+func shared(t testing.TB, name string) []byte {
 	t.Helper()
 	dir := os.Getenv("TOCSIN_SHARED")
 	if dir == "" {
