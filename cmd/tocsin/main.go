@@ -31,15 +31,16 @@ const (
 )
 
 type cli struct {
-	Watch   watchCmd   `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
-	Drill   drillCmd   `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
-	Lab     labCmd     `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
-	Match   matchCmd   `cmd:"" help:"Say what tocsin would make of certificates in files."`
-	Explain explainCmd `cmd:"" help:"Show the decision for one issuance, clause by clause."`
-	Logs    logsGroup  `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
-	Lists   listsCmd   `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
-	Bench   benchCmd   `cmd:"" help:"Measure what tocsin costs on this machine."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Watch     watchCmd     `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
+	Drill     drillCmd     `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
+	Lab       labCmd       `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
+	Match     matchCmd     `cmd:"" help:"Say what tocsin would make of certificates in files."`
+	Explain   explainCmd   `cmd:"" help:"Show the decision for one issuance, clause by clause."`
+	Logs      logsGroup    `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
+	Lists     listsCmd     `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
+	Receivers receiversCmd `cmd:"" help:"Show who is told, and send a test message."`
+	Bench     benchCmd     `cmd:"" help:"Measure what tocsin costs on this machine."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // process is what a command may use of the world around it.

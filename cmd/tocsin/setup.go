@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,7 +12,6 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/app"
 	"github.com/tocsin-ct/tocsin/internal/config"
 	"github.com/tocsin-ct/tocsin/internal/facts"
-	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
@@ -115,27 +113,6 @@ func reloader(c *config.Config, st *app.Stations) func() (*app.Stations, error) 
 		keys = st.Keys
 		return st, err
 	}
-}
-
-// receivers makes the receivers of a config; without any, matches are printed.
-func receivers(c *config.Config, w io.Writer, json bool) ([]notify.Receiver, error) {
-	var out []notify.Receiver
-	for _, r := range c.Receivers {
-		switch {
-		case r.Stdout != nil:
-			out = append(out, notify.NewStdout(w, &notify.StdoutOptions{Name: r.Name, JSON: json || r.Stdout.JSON}))
-		case r.Exec != nil:
-			e, err := notify.NewExec(r.Name, r.Exec.Command, &notify.ExecOptions{Timeout: r.Exec.Timeout})
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.Place, err)
-			}
-			out = append(out, e)
-		}
-	}
-	if len(out) == 0 {
-		out = append(out, notify.NewStdout(w, &notify.StdoutOptions{JSON: json}))
-	}
-	return out, nil
 }
 
 // start reads --from: now, start, or a date.

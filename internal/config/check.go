@@ -222,38 +222,6 @@ func (k *checker) pin(at mark, s string) {
 	}
 }
 
-func (k *checker) receiver(e *receiverEntry, names map[string]mark) {
-	r := Receiver{Name: e.Name.Value, Place: k.place(e.At)}
-	if r.Name == "" {
-		k.refuse(e.At, "a receiver without a name", "give it a name: it is how deliveries are remembered across restarts")
-	} else {
-		k.unique("receiver", r.Name, e.Name.At, names)
-	}
-	if (e.Stdout == nil) == (e.Exec == nil) {
-		k.refuse(e.At, "a receiver has exactly one of stdout and exec", "make two receivers of it, or name one: stdout: {} or exec: {command: [/path/to/program]}")
-	}
-	if e.Stdout != nil {
-		r.Stdout = &Stdout{JSON: e.Stdout.JSON.Value != nil && *e.Stdout.JSON.Value}
-	}
-	if e.Exec != nil {
-		r.Exec = &Exec{Timeout: k.duration(e.Exec.Timeout, "timeout", minTimeout, maxTimeout)}
-		if len(e.Exec.Command) == 0 {
-			k.refuse(e.Exec.At, "exec without a command", "write command: [/path/to/program, argument]")
-		}
-		for i, t := range e.Exec.Command {
-			arg := t.Value
-			if i == 0 && strings.ContainsRune(arg, '/') {
-				arg = k.abs(arg)
-			}
-			r.Exec.Command = append(r.Exec.Command, arg)
-		}
-		if c := e.Exec.Command; len(c) == 1 && strings.ContainsAny(c[0].Value, " \t") {
-			k.refuse(c[0].At, "the command is one word with space in it: no shell splits it", "write each argument as its own item: ["+strings.Join(strings.Fields(c[0].Value), ", ")+"]")
-		}
-	}
-	k.c.Receivers = append(k.c.Receivers, r)
-}
-
 func (k *checker) contact(t text) {
 	c := t.Value
 	if c == "" {

@@ -75,24 +75,6 @@ type Expect struct {
 	Places map[string]watch.Place
 }
 
-// Receiver is one of those who are told. Exactly one of Stdout and Exec is set.
-type Receiver struct {
-	Name   string
-	Place  watch.Place
-	Stdout *Stdout
-	Exec   *Exec
-}
-
-// Stdout prints to standard output: text, or a JSON object per line.
-type Stdout struct{ JSON bool }
-
-// Exec runs a program without a shell, with a JSON object on its standard input.
-type Exec struct {
-	Command []string
-	// Timeout ends the program; 0 when not given.
-	Timeout time.Duration
-}
-
 // Logs says which logs are followed.
 type Logs struct {
 	// Lists are the log lists that are joined. Empty for the default list, unless None is set.
@@ -131,6 +113,9 @@ type Log struct {
 type Coverage struct {
 	// MinOperators is how many operators must have a log that makes progress; 0 when not given.
 	MinOperators int
+	// Patience is how long a log may show nothing new before it is blind, PromisePatience how long one is asked for what
+	// it promised before it is accused; 0 when not given.
+	Patience, PromisePatience time.Duration
 }
 
 // maxFile bounds the configuration file, without its bulk lists.

@@ -1,92 +1,17 @@
 package config
 
-import (
-	"fmt"
-	"strings"
-)
+import "github.com/tocsin-ct/tocsin/internal/mistake"
 
-// Error is one mistake in the configuration file. Line and Column count from 1 and are 0 when the file as a whole is
-// meant. Excerpt is the line with a mark under the column.
-type Error struct {
-	File              string
-	Line, Column      int
-	Problem, HintText string
-	Excerpt           string
-}
+// Error is one mistake in the configuration file.
+type Error = mistake.Error
 
-// Error begins with one line "file:line:column: problem", followed by the excerpt.
-func (e *Error) Error() string {
-	at := e.File
-	if e.Line > 0 {
-		at = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
-	}
-	s := at + ": " + e.Problem
-	if e.Excerpt != "" {
-		s += "\n" + e.Excerpt
-	}
-	return s
-}
-
-// Hint is for a command to print under the error.
-func (e *Error) Hint() string { return e.HintText }
-
-// excerpt shows one line of the source with a mark under the column (in characters, from 1).
+// excerpt shows one line of the source with a mark under the column (in characters, from 1), and no secret.
 func excerpt(lines []string, line, column int) string {
 	if line < 1 || line > len(lines) {
 		return ""
 	}
-	text := []rune(strings.TrimRight(lines[line-1], "\r"))
-	const before, most = 40, 100
-	from := 0
-	if column > before+most/2 {
-		from = min(column-before, len(text))
-	}
-	shown := text[from:min(len(text), from+most)]
-	for i, r := range shown {
-		if r < ' ' || r == 0x7f {
-			shown[i] = ' ' // tabs and worse would move the mark
-		}
-	}
-	number := fmt.Sprintf("%4d | ", line)
-	mark := max(column-1-from, 0)
-	return number + string(shown) + "\n" + strings.Repeat(" ", len(number)-2) + "| " + strings.Repeat(" ", mark) + "^"
+	return mistake.Mark(masked(lines[line-1]), line, column)
 }
 
 // closest returns the word that was most likely meant, or "".
-func closest(word string, among []string) string {
-	best, least := "", max(2, len(word)/3)+1
-	for _, w := range among {
-		if d := distance(strings.ToLower(word), w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, remove, change or swap with their neighbour (optimal string alignment).
-func distance(a, b string) int {
-	if len(a) > 40 || len(b) > 40 {
-		return 40
-	}
-	d := make([][]int, len(a)+1)
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := d[i-1][j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			d[i][j] = min(change, d[i-1][j]+1, d[i][j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
-}
+func closest(word string, among []string) string { return mistake.Closest(word, among) }

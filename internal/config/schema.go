@@ -40,24 +40,6 @@ type expectEntry struct {
 	AllowForeignNames truth  `yaml:"allow_foreign_names"`
 }
 
-type receiverEntry struct {
-	node
-	Name   text         `yaml:"name"`
-	Stdout *stdoutEntry `yaml:"stdout"`
-	Exec   *execEntry   `yaml:"exec"`
-}
-
-type stdoutEntry struct {
-	node
-	JSON truth `yaml:"json"`
-}
-
-type execEntry struct {
-	node
-	Command []text `yaml:"command"`
-	Timeout text   `yaml:"timeout"`
-}
-
 type logsEntry struct {
 	node
 	List         text        `yaml:"list"`
@@ -85,7 +67,9 @@ type logEntry struct {
 
 type coverageEntry struct {
 	node
-	MinOperators text `yaml:"min_operators"`
+	MinOperators    text `yaml:"min_operators"`
+	Patience        text `yaml:"patience"`
+	PromisePatience text `yaml:"promise_patience"`
 }
 
 // mark is a place in the file; the zero mark is none.

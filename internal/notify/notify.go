@@ -48,6 +48,16 @@ type Notice struct {
 	Text string
 	// Attempt counts from 1.
 	Attempt int
+	// Memory is where a receiver keeps what it must know at later messages; nil when there is no such place, and then
+	// each message stands alone.
+	Memory Memory
+}
+
+// Memory is what receivers remember between messages, and over restarts; [Run] takes it from the outbox, which is a
+// [store.Store]. Values are small.
+type Memory interface {
+	Remembered(ctx context.Context, receiver, key string) (value string, ok bool, err error)
+	Remember(ctx context.Context, receiver, key, value string) error
 }
 
 // Kinds of a [Notice] about an issuance.

@@ -107,6 +107,8 @@ type loop struct {
 	tries   int
 	// broken counts failures of the store since its last success.
 	broken int
+	// quiet is until when the receiver asked to be left alone.
+	quiet time.Time
 }
 
 func (l *loop) down() bool { return len(l.failing) >= tolerated }
@@ -123,6 +125,13 @@ func (l *loop) run(ctx context.Context) {
 			return
 		}
 		l.broken = 0
+		if left := time.Until(l.quiet); left > 0 && len(rows) > 0 {
+			// In short steps, so that whoever watches this loop sees that it is alive.
+			if l.opts.Once || !l.pause(ctx, min(left, idle)) {
+				return
+			}
+			continue
+		}
 		if len(rows) == 0 {
 			if l.opts.Once || !l.wait(ctx, news) {
 				return
@@ -133,7 +142,7 @@ func (l *loop) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !l.deliver(ctx, row) {
+			if !l.deliver(ctx, row) || time.Now().Before(l.quiet) {
 				break
 			}
 		}
@@ -160,7 +169,11 @@ func (l *loop) deliver(ctx context.Context, row store.OutboxRow) bool {
 		if l.down() {
 			l.tries++
 		}
-		next := time.Now().Add(backoff(row.Attempts, l.opts.MinBackoff, l.opts.MaxBackoff))
+		later, quiet := delays(err, row.Attempts, &l.opts)
+		next := time.Now().Add(later)
+		if quiet > 0 {
+			l.quiet = time.Now().Add(quiet)
+		}
 		l.log.Warn("message was not taken", "id", row.ID, "attempt", row.Attempts+1, "next", next, "err", err)
 		if err := l.commit(ctx, func(ctx context.Context) error { return l.box.Failed(ctx, row.ID, err, next) }); err != nil {
 			return false
@@ -206,7 +219,8 @@ func (l *loop) send(ctx context.Context, row store.OutboxRow) (err error) {
 			err = fmt.Errorf("receiver panicked: %v", p)
 		}
 	}()
-	return l.to.Send(sending, Notice{ID: row.ID, Kind: row.Kind, At: row.Created, Payload: row.Payload, Text: row.Text, Attempt: row.Attempts + 1})
+	memory, _ := l.box.(Memory)
+	return l.to.Send(sending, Notice{ID: row.ID, Kind: row.Kind, At: row.Created, Payload: row.Payload, Text: row.Text, Attempt: row.Attempts + 1, Memory: memory})
 }
 
 // commit writes to the store, again and again while that fails: a message that was sent must not be sent once more
