@@ -12,7 +12,7 @@ import (
 const NotMerged FaultKind = "sct-not-merged"
 
 // notMerged checks that the log has signed the SCT over the entry, and the head after the time at which the promise was
-// due; and what the evidence shows of the tree.
+// due, or that it is said to have given none from after it; and what the evidence shows of the tree.
 func (ev *Evidence) notMerged(f *Finding) error {
 	if len(f.Heads) == 0 {
 		return errNoHead
@@ -47,7 +47,8 @@ func (ev *Evidence) notMerged(f *Finding) error {
 		mmd = f.mmd.Seconds()
 	}
 	due := float64(timestamp) + math.Ceil(mmd*1000)
-	if float64(head.Timestamp) < due {
+	late := float64(head.Timestamp) >= due
+	if !late && (head.Received.IsZero() || float64(head.Received.UnixMilli()) < due) {
 		return fmt.Errorf("the head is of %s: the log still had time to merge", head.Time().Format(time.RFC3339))
 	}
 	leaf := Hash(e.Hash())
@@ -55,6 +56,11 @@ func (ev *Evidence) notMerged(f *Finding) error {
 		time.Duration(mmd*float64(time.Second)), head.Time().Format(time.RFC3339), head.Size)
 	index, ok := leafIndex(extensions)
 	switch {
+	case !late && !(ok && ev.EntryHash != nil): // what stands at an index stays there, whenever it came
+		f.Verdict = Shown
+		f.Text += fmt.Sprintf(" That is before the promise was due; that it was still the newest head at %s is the word of who collected this: ask the log for its head. While it has none from after %s, the promise is broken, whether or not the log has merged the leaf out of sight.",
+			head.Received.UTC().Format(time.RFC3339), time.UnixMilli(int64(due)).UTC().Format(time.RFC3339))
+		return nil
 	case ok && index >= head.Size:
 		f.Verdict = Proven
 		f.Text += fmt.Sprintf(" It promised the index %d, which that tree does not reach.", index)

@@ -77,6 +77,33 @@ func TestABrokenPromiseConvictsAStaticLogAndIsShownOfTheOther(t *testing.T) {
 	}
 }
 
+// A log that stands still gives no head from after the delay: its own signatures convict it of nothing, and anybody can
+// ask it.
+func TestAPromiseOfALogThatStandsStillIsShown(t *testing.T) {
+	const due = baseTime + 1000 + 3600_000
+	for _, kind := range bothKinds {
+		f, ev := brokenPromise(t, kind)
+		f.sign = func(h *Head) { h.Timestamp = due - 1 }
+		ev.Heads = []string{string(f.rawHead(300))}
+		ev.EntryHash, ev.EntryPath = nil, nil
+		ev.Received = []time.Time{time.UnixMilli(due + 1000)}
+		if got, err := ev.Verify(f.log); err != nil || got.Verdict != Shown || !strings.Contains(got.Text, "ask the log for its head") {
+			t.Errorf("%s: %+v, %v", kind, got, err)
+		}
+		ev.Received = []time.Time{time.UnixMilli(due - 1)}
+		if got, err := ev.Verify(f.log); err == nil {
+			t.Errorf("%s, given before the delay had passed: %+v", kind, got)
+		}
+	}
+	// Another leaf at the promised index stays there.
+	f, ev := brokenPromise(t, loglist.Static)
+	f.sign = func(h *Head) { h.Timestamp = due - 1 }
+	ev.Heads, ev.Received = []string{string(f.rawHead(300))}, []time.Time{time.UnixMilli(due + 1000)}
+	if got, err := ev.Verify(f.log); err != nil || got.Verdict != Proven {
+		t.Errorf("another leaf: %+v, %v", got, err)
+	}
+}
+
 func TestABrokenPromiseHoldsOnlyAsItStands(t *testing.T) {
 	other := newFakeLog(t, loglist.Static, 3)
 	tests := []struct {

@@ -76,7 +76,7 @@ func (c *watchCmd) Run(p *process) error {
 	sd := newService(logger)
 	a, err := app.New(p.ctx, app.Options{
 		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Stations: st, Reload: reloader(cfg, st), Receivers: to,
-		MinOperators: cfg.Coverage.MinOperators, Reloading: sd.reloading, Witnesses: known,
+		MinOperators: cfg.Coverage.MinOperators, Patience: cfg.Coverage.Patience, PromisePatience: cfg.Coverage.PromisePatience, Reloading: sd.reloading, Witnesses: known,
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
 		Logger: logger, Seams: p.seams,
 	})

@@ -75,12 +75,16 @@ type Options struct {
 	From ctlog.Start
 	// Poll is the time between looks at the head of a log; 0 for the default of [ctlog.TailOptions].
 	Poll time.Duration
-	// Audit are the times of the audit of SCTs; the zero value is right.
-	Audit audit.Rules
+	// Audit are the times of the audit of SCTs; the zero value is that they follow from PromisePatience, how long a log is
+	// asked for what it promised before it is accused; 0 for the default.
+	Audit           audit.Rules
+	PromisePatience time.Duration
 	// Once ends Run when every log was read to the head that was current at the start.
 	Once bool
 	// MinOperators is how few operators may be seen before that is blindness; 0 for the default of [coverage.Whole].
 	MinOperators int
+	// Patience is how long a log may show nothing new before it is blind; 0 for [coverage.PatienceFor].
+	Patience time.Duration
 	// Reloading, when set, is told when changed files are being taken over (true), and when that is done (false).
 	Reloading func(bool)
 	// Witnesses are those whose cosignatures on checkpoints are verified.

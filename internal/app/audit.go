@@ -67,7 +67,11 @@ type audited struct {
 
 // newAuditor is the auditor of the app.
 func (a *App) newAuditor() *auditor {
-	w := newAuditor(a.store, a.opts.Audit, a.logger)
+	rules := a.opts.Audit
+	if rules == (audit.Rules{}) {
+		rules = audit.For(a.opts.PromisePatience)
+	}
+	w := newAuditor(a.store, rules, a.logger)
 	w.logs, w.messages = a.audited, a.faultMessages
 	if a.opts.Lists != nil {
 		w.listed = func() []loglist.Log { return a.opts.Lists.Joined().Logs }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,7 +128,12 @@ func (h *hearing) promises(n int) {
 // verified says that the tailer has verified a head of the time.
 func (h *hearing) verified(at time.Time) {
 	h.t.Helper()
-	cur := ctlog.Cursor{Begun: true, Size: 100, Verified: ctlog.Head{Size: 100, Timestamp: uint64(at.UnixMilli()), Raw: []byte(at.String())}}
+	h.verifiedAs(ctlog.Head{Size: 100, Timestamp: uint64(at.UnixMilli()), Raw: []byte(at.String())})
+}
+
+func (h *hearing) verifiedAs(head ctlog.Head) {
+	h.t.Helper()
+	cur := ctlog.Cursor{Begun: true, Size: 100, Verified: head}
 	if err := h.store.Commit(h.t.Context(), store.Commit{LogID: h.oracle.log.ID, LogName: "log", Cursor: mustJSON(cur), Size: 100}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -313,6 +319,68 @@ func TestTheNewestHeadServesWhereReadingLagsBehind(t *testing.T) {
 	h.oracle.consistent, h.oracle.answer = nil, hasIt
 	h.pass(time.Hour)
 	h.want(SCTCoverage{Proven: 1})
+}
+
+// A log that stands still keeps answering with a head from before the promise was due: nobody can show that the leaf is
+// absent from a later one, and yet the promise is not kept.
+func TestD06ALogThatStandsStillIsReportedWithTheHeadThatItStillGives(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		of       time.Time // the head
+		answers  bool
+		asked    bool
+		reported bool
+	}{
+		{"with a head from within the delay", met.Add(30 * time.Minute), true, true, true},
+		{"with a head from before the SCT", met.Add(-time.Minute), true, false, true},
+		{"and that does not answer any more is not reported", met.Add(30 * time.Minute), false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHearing(t)
+			h.promises(1)
+			sig, err := h.oracle.key.SignHead(uint64(tt.of.UnixMilli()), 100, [32]byte{1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := fmt.Appendf(nil, `{"tree_size":100,"timestamp":%d,"sha256_root_hash":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","tree_head_signature":"%s"}`,
+				tt.of.UnixMilli(), base64.StdEncoding.EncodeToString(sig))
+			if h.oracle.newest, err = ctlog.VerifyHead(h.oracle.log, raw); err != nil {
+				t.Fatal(err)
+			}
+			h.oracle.newest.Received = tt.of
+			h.verifiedAs(h.oracle.newest)
+			for range 6 * 5 { // five hours, while the tailer asks for the head
+				if tt.answers {
+					h.oracle.newest.Received = h.now
+				}
+				h.pass(10 * time.Minute)
+			}
+			if !tt.reported {
+				h.want(SCTCoverage{Overdue: 1})
+				return
+			}
+			h.want(SCTCoverage{Reported: 1}, "fault")
+			if tt.asked != (h.oracle.asked > 0) {
+				t.Errorf("asked for the leaf %d times", h.oracle.asked)
+			}
+			faults, err := h.store.Faults(t.Context(), 10)
+			if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Text, "has shown no head that could hold it: its newest is of "+tt.of.Format(time.RFC3339)) {
+				t.Fatalf("%+v, %v", faults, err)
+			}
+			ev, err := ctlog.ReadEvidence(faults[0].Evidence)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := ev.Verify(h.oracle.log)
+			if err != nil || f.Verdict != ctlog.Shown || !strings.Contains(f.Text, "ask the log for its head") {
+				t.Errorf("the evidence: %+v, %v", f, err)
+			}
+			// It goes on, and has merged it meanwhile.
+			h.oracle.newest, h.oracle.answer = ctlog.Head{}, hasIt
+			h.pass(25 * time.Hour)
+			h.want(SCTCoverage{Proven: 1}, "fault", "resolved")
+		})
+	}
 }
 
 func TestWhatAnUnknownLogIsSaidToHaveSignedIsCheckedOnceItIsFollowed(t *testing.T) {

@@ -114,10 +114,19 @@ func (v *visit) recognize(c *store.SCT) (audit.Progress, error) {
 	return p.Progress, nil
 }
 
-// exhibit is what a denial is about.
+// exhibit is what a denial is about: the head, when the log gave it last, and the denial.
 type exhibit struct {
-	head ctlog.Head
-	err  error
+	head   ctlog.Head
+	served time.Time
+	err    error
+}
+
+// received is when the head came: where it is held against the log that it still gave it, the last time.
+func (ex *exhibit) received(p *audit.Progress) time.Time {
+	if p.Frozen {
+		return ex.served
+	}
+	return ex.head.Received
 }
 
 // answer looks for the leaf: among our own sightings, else at the log. No answer at all means that the log may not be
@@ -147,9 +156,15 @@ func (v *visit) answer(ctx context.Context, c *store.SCT) (audit.Answer, *exhibi
 	} else if v.of.log.Kind == loglist.Static {
 		return audit.Answer{Kind: audit.NoIndex, Text: "the SCT of a static log names no index to look at"}, nil, nil
 	}
-	head, ok := v.head(ctx, c.Due)
+	head, served, ok := v.head(ctx, c.Due)
 	if !ok {
 		return audit.Answer{Kind: audit.NoHead}, nil, nil
+	}
+	said := audit.Answer{HeadTime: head.Time(), Served: served, MMD: v.of.log.MMD}
+	if head.Timestamp < c.Timestamp { // no entry is later than a head that covers it, so there is nothing to ask for
+		err := errors.New("the log gives no head from after the SCT was signed")
+		said.Kind, said.Text = audit.Absent, err.Error()
+		return said, &exhibit{head, served, err}, nil
 	}
 	if !v.mayAsk(v.id, v.now) {
 		return audit.Answer{}, nil, nil
@@ -165,31 +180,41 @@ func (v *visit) answer(ctx context.Context, c *store.SCT) (audit.Answer, *exhibi
 	case err == nil:
 		return audit.Answer{Kind: audit.Included, Index: at}, nil, nil
 	case errors.As(err, &absent):
-		return audit.Answer{Kind: audit.Absent, HeadTime: head.Time(), Text: err.Error()}, &exhibit{head, err}, nil
+		said.Kind, said.Text = audit.Absent, err.Error()
+		return said, &exhibit{head, served, err}, nil
 	case errors.As(err, &unproven):
-		return audit.Answer{Kind: audit.Unproven, HeadTime: head.Time(), Text: err.Error()}, &exhibit{head, err}, nil
+		said.Kind, said.Text = audit.Unproven, err.Error()
+		return said, &exhibit{head, served, err}, nil
 	}
 	return audit.Answer{Kind: audit.NoAnswer, Text: err.Error()}, nil, nil
 }
 
 // head is a head from after the promise was due: the one that the tailer has verified last, or else the newest one,
-// when that is proven to be an extension of it.
-func (v *visit) head(ctx context.Context, due time.Time) (ctlog.Head, bool) {
+// when that is proven to be an extension of it. Where there is none, it is the newest head there is, if the log gave it
+// after the promise was due; served is when it did so last.
+func (v *visit) head(ctx context.Context, due time.Time) (h ctlog.Head, served time.Time, ok bool) {
 	late := func(h *ctlog.Head) bool { return h.Raw != nil && !h.Time().Before(due) }
 	if late(&v.verified) {
-		return v.verified, true
+		return v.verified, v.verified.Received, true
 	}
+	newest := v.of.newest()
 	if v.newest == nil {
 		v.newest = new(ctlog.Head)
-		if h := v.of.newest(); h.Raw != nil && h.Size >= v.verified.Size && v.mayAsk(v.id, v.now) {
+		if newest.Raw != nil && newest.Size >= v.verified.Size && v.mayAsk(v.id, v.now) {
 			cctx, cancel := context.WithTimeout(ctx, auditTime)
 			defer cancel()
-			if err := v.of.client.Consistent(cctx, v.verified, h); err == nil {
-				*v.newest = h
+			if err := v.of.client.Consistent(cctx, v.verified, newest); err == nil {
+				*v.newest = newest
 			}
 		}
 	}
-	return *v.newest, late(v.newest)
+	h = *v.newest
+	if h.Raw == nil || h.Timestamp < v.verified.Timestamp {
+		h = v.verified
+	}
+	// A log that signs newer heads which prove nothing is another matter, and so is one whose lagging front end answers.
+	frozen := h.Raw != nil && newest.Raw != nil && newest.Timestamp <= h.Timestamp && newest.Received.After(due)
+	return h, newest.Received, late(&h) || frozen
 }
 
 // fault is the accusation. Its text is the same each time it is made, so that it is told once.
@@ -199,9 +224,16 @@ func (v *visit) fault(c *store.SCT, p *audit.Progress, ex *exhibit) ctlog.Fault 
 		g = *v.of.log
 	}
 	signed := time.UnixMilli(int64(c.Timestamp)).UTC()
+	broken := "and it is not there"
+	if p.Frozen {
+		broken = "and since then the log has shown no head that could hold it"
+		if ex != nil {
+			broken += ": its newest is of " + ex.head.Time().UTC().Format(time.RFC3339)
+		}
+	}
 	f := ctlog.Fault{Kind: ctlog.NotMerged, Log: v.id, LogName: g.Name(), At: time.Now().UTC(),
-		Text: fmt.Sprintf("an SCT of %s promises the leaf %s in the log by %s, and it is not there", signed.Format(time.RFC3339),
-			base64.StdEncoding.EncodeToString(c.LeafHash[:]), c.Due.UTC().Format(time.RFC3339))}
+		Text: fmt.Sprintf("an SCT of %s promises the leaf %s in the log by %s, %s", signed.Format(time.RFC3339),
+			base64.StdEncoding.EncodeToString(c.LeafHash[:]), c.Due.UTC().Format(time.RFC3339), broken)}
 	if ex != nil {
 		f.Evidence = mustJSON(evidence(&f, &g, c, p, ex))
 	}
@@ -213,7 +245,7 @@ func evidence(f *ctlog.Fault, g *loglist.Log, c *store.SCT, p *audit.Progress, e
 	ev := &ctlog.Evidence{
 		Version: 1, Kind: f.Kind, Text: f.Text, At: f.At, Key: g.Key,
 		Log:   ctlog.EvidenceLog{Kind: g.Kind.String(), Name: g.Name(), URL: g.URL, MonitoringURL: g.MonitoringURL, MMD: mmd.Seconds()},
-		Heads: []string{string(ex.head.Raw)}, Received: []time.Time{ex.head.Received.UTC()},
+		Heads: []string{string(ex.head.Raw)}, Received: []time.Time{ex.received(p).UTC()},
 		SCT: c.Raw, Entry: c.Leaf, Since: p.Since.UTC(), Denials: p.Denials, Answer: ex.err.Error(),
 	}
 	var absent *ctlog.AbsentError

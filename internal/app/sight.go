@@ -47,7 +47,7 @@ func (f *follower) recall(ctx context.Context, cur *ctlog.Cursor, from ctlog.Sta
 func (s *station) look() logLook {
 	st := s.tailer.Status()
 	g := logLook{Log: coverage.Log{
-		Name: s.log.Name(), ID: s.log.IDText(), Operator: s.log.Operator, MMD: s.log.MMD, Begun: s.started.Load(), Start: st.Start,
+		Name: s.log.Name(), ID: s.log.IDText(), Operator: s.log.Operator, MMD: s.log.MMD, Patience: s.patience, Begun: s.started.Load(), Start: st.Start,
 		Head: st.Head.Size, HeadAt: st.Head.Received, Position: st.Position, Verified: st.Verified,
 		Rate: st.Rate, Growth: st.Growth, CatchUp: st.CatchUp, Faulty: st.State == "faulty", Closed: st.State == "closed", Trouble: st.LastError,
 	}}

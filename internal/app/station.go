@@ -17,6 +17,8 @@ type station struct {
 	follower
 	tailer Tailer
 	began  time.Time
+	// patience is how long it may show nothing new before it is blind; 0 for what follows from its merge delay.
+	patience time.Duration
 	// leaving is set while the log is read to its end only, because it left the lists.
 	leaving atomic.Bool
 
@@ -96,7 +98,7 @@ func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*st
 			return nil, fmt.Errorf("reading the stored cursor of %s: %w", l.Name(), err)
 		}
 	}
-	s := &station{began: time.Now(), follower: follower{
+	s := &station{began: time.Now(), patience: a.opts.Patience, follower: follower{
 		log: l, client: client, store: a.store, stations: a.stations.Load, hook: a.hook, logger: a.logger,
 		size: cur.Size, verified: cur.Verified, sieve: NewSieve(a.stations.Load, a.logger.With("log", l.Name())),
 	}}

@@ -10,7 +10,8 @@
 //
 // It promises: no verdict before the delay has passed, by the log's own clock as its signed head shows it; no
 // accusation for want of an answer, nor on one answer alone; one accusation for one promise, and a word when it was
-// kept after all.
+// kept after all. A log cannot escape by standing still: one that answers, and for long shows no head from after the
+// delay, is accused of that, and of no more than that.
 package audit
 
 import (
@@ -49,6 +50,8 @@ type Progress struct {
 	// prove nothing.
 	Since   time.Time `json:"since,omitzero"`
 	Denials int       `json:"denials,omitempty"`
+	// Frozen says that the denials were under a head from before the promise was due, since the log showed no later one.
+	Frozen bool `json:"frozen,omitempty"`
 	// Failures counts requests without any answer since the last answer.
 	Failures int `json:"failures,omitempty"`
 	// Index is where the leaf was proven to be.
@@ -85,8 +88,11 @@ type Answer struct {
 	Kind Kind
 	// Index is that of an Included leaf.
 	Index uint64
-	// HeadTime is the timestamp of the signed head that the answer is about. For Absent and Unproven.
-	HeadTime time.Time
+	// HeadTime is the timestamp of the signed head that the answer is about, and Served when the log gave it last, by our
+	// clock; zero when not known. For Absent and Unproven.
+	HeadTime, Served time.Time
+	// MMD is that of the log; 0 for [DefaultMMD].
+	MMD time.Duration
 	// Text is what was said; for Absent, Unproven, NoAnswer and NotFollowed.
 	Text string
 }
@@ -112,7 +118,8 @@ type Rules struct {
 	// Retry is the first time between two questions without an answer, doubled up to 6 h; default 1 min.
 	Retry time.Duration
 	// A log is accused after so many Denials (default 4) over so much Patience (default 2 h); when none of the proofs it
-	// gives proves anything, after ten times the patience.
+	// gives proves anything, after ten times the patience; when it shows no head from after the promise was due, after
+	// its maximum merge delay once more, at least the patience.
 	Denials  int
 	Patience time.Duration
 	// Recheck is the time between two looks at a promise that was reported, or that nobody can be asked about; default
@@ -152,6 +159,18 @@ func (r Rules) WithDefaults() Rules {
 	return r
 }
 
+// For are the rules of somebody who is patient for as long with a log that denies; 0 for the default. All other times
+// follow in proportion where they are shorter than by default.
+func For(patience time.Duration) Rules {
+	r := Rules{Patience: patience}.WithDefaults()
+	if patience > 0 {
+		r.Slack, r.Again = min(r.Slack, patience/12), min(r.Again, patience/4)
+		r.Retry, r.Tick = min(r.Retry, patience/120), min(r.Tick, patience/120)
+		r.Recheck = min(r.Recheck, 12*patience)
+	}
+	return r
+}
+
 // Due is when the promise of an SCT with this time must be kept: at its time plus the MMD (0: [DefaultMMD]).
 func Due(at time.Time, mmd time.Duration) time.Time {
 	if mmd <= 0 {
@@ -165,8 +184,9 @@ func (r Rules) Begin(due time.Time) Progress {
 	return Progress{State: Waiting, Next: due.Add(r.WithDefaults().Slack)}
 }
 
-// Step is what becomes of a promise, due at the given time, after an answer. An answer of the log that comes too early, or that is
-// about a head from before the promise was due, changes nothing but the time of the next look.
+// Step is what becomes of a promise, due at the given time, after an answer. An answer of the log that comes too early
+// changes nothing but the time of the next look. One about a head from before the promise was due counts only while the
+// log still gave that head after it was: see [Progress].Frozen.
 func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progress, Event) {
 	r = r.WithDefaults()
 	was := p.State
@@ -195,15 +215,15 @@ func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progres
 		p.State, p.Next = Waiting, early
 		return p, Nothing
 	}
-	if (a.Kind == Absent || a.Kind == Unproven) && a.HeadTime.Before(due) {
-		a.Kind = NoHead
+	if a.early(due) && (a.Served.Before(due.Add(r.Slack)) || a.Served.Before(now.Add(-r.Again))) {
+		a.Kind = NoHead // or no answer: that it gave that head once is no reason
 	}
 	if was != Reported {
 		p.State = Overdue
 	}
 	switch a.Kind {
 	case Absent, Unproven:
-		return r.denied(p, a, now)
+		return r.denied(p, due, a, now)
 	case NoAnswer:
 		p.Next = now.Add(min(r.Retry<<min(p.Failures, 20), maxRetry))
 		p.Failures++
@@ -215,8 +235,16 @@ func (r Rules) Step(p Progress, due time.Time, a Answer, now time.Time) (Progres
 	return p, Nothing
 }
 
-func (r Rules) denied(p Progress, a Answer, now time.Time) (Progress, Event) {
+// early: it denies under a head from before the promise was due.
+func (a *Answer) early(due time.Time) bool {
+	return (a.Kind == Absent || a.Kind == Unproven) && a.HeadTime.Before(due)
+}
+
+func (r Rules) denied(p Progress, due time.Time, a Answer, now time.Time) (Progress, Event) {
 	p.Failures = 0
+	if frozen := a.early(due); frozen != p.Frozen && p.State != Reported { // another accusation: it is begun anew
+		p.Frozen, p.Denials, p.Since = frozen, 0, time.Time{}
+	}
 	p.Denials++
 	if p.Since.IsZero() {
 		p.Since = now
@@ -227,7 +255,10 @@ func (r Rules) denied(p Progress, a Answer, now time.Time) (Progress, Event) {
 		return p, Nothing
 	}
 	patience := r.Patience
-	if a.Kind == Unproven {
+	switch {
+	case p.Frozen:
+		patience = max(patience, Due(time.Time{}, a.MMD).Sub(time.Time{}))
+	case a.Kind == Unproven:
 		patience *= 10
 	}
 	if p.Denials >= r.Denials && now.Sub(p.Since) >= patience {

@@ -78,6 +78,87 @@ func TestAHeadFromBeforeTheDelayHadPassedIsNoDenial(t *testing.T) {
 	}
 }
 
+// frozen is a denial under a head from before the promise was due, which the log still gives.
+func frozen(now time.Time) audit.Answer {
+	return audit.Answer{Kind: audit.Absent, HeadTime: due.Add(-time.Minute), Served: now, MMD: 24 * time.Hour, Text: "no such leaf"}
+}
+
+// stand gives the answer that the log makes at each time, until the given time.
+func stand(t *testing.T, p audit.Progress, from, until time.Time, answer func(time.Time) audit.Answer) (_ audit.Progress, accused []time.Time) {
+	t.Helper()
+	for now := from; now.Before(until); now = now.Add(15 * time.Minute) {
+		if now.Before(p.Next) {
+			continue
+		}
+		var e audit.Event
+		if p, e = rules.Step(p, due, answer(now), now); e == audit.Accuse {
+			accused = append(accused, now)
+		}
+	}
+	return p, accused
+}
+
+func TestALogThatStandsStillIsAccusedAfterItsMergeDelayOnceMore(t *testing.T) {
+	asked := due.Add(rules.Slack)
+	p, accused := stand(t, rules.Begin(due), asked, due.Add(72*time.Hour), frozen)
+	if p.State != audit.Reported || !p.Frozen || len(accused) != 1 {
+		t.Fatalf("%+v, accused at %v", p, accused)
+	}
+	if first := asked.Add(24 * time.Hour); accused[0].Before(first) || accused[0].After(first.Add(time.Hour)) {
+		t.Errorf("accused %s after it was due", accused[0].Sub(due))
+	}
+	if p, e := rules.Step(p, due, included, due.Add(80*time.Hour)); e != audit.Kept || !p.Late {
+		t.Errorf("merged after all: %+v, event %d", p, e)
+	}
+}
+
+func TestALogThatStandsStillAndIsOutOfReachIsNotAccused(t *testing.T) {
+	last := due.Add(2 * time.Hour) // it gave that head for the last time
+	p, accused := stand(t, rules.Begin(due), due.Add(rules.Slack), due.Add(72*time.Hour), func(now time.Time) audit.Answer {
+		a := frozen(now)
+		if now.After(last) {
+			a.Served = last
+		}
+		return a
+	})
+	if p.State != audit.Overdue || accused != nil {
+		t.Errorf("%+v, accused at %v", p, accused)
+	}
+}
+
+func TestDenialsWhileALogStoodStillDoNotCountOnceItGoesOn(t *testing.T) {
+	moved := due.Add(20 * time.Hour)
+	p, accused := stand(t, rules.Begin(due), due.Add(rules.Slack), moved, frozen)
+	if p.State != audit.Overdue || accused != nil || p.Denials < rules.Denials {
+		t.Fatalf("%+v, accused at %v", p, accused)
+	}
+	late := func(now time.Time) audit.Answer {
+		a := absent
+		a.HeadTime, a.Served = now, now
+		return a
+	}
+	_, accused = stand(t, p, moved, moved.Add(10*time.Hour), late)
+	if len(accused) != 1 || accused[0].Sub(moved) < rules.Patience {
+		t.Errorf("accused %v after it went on, at %s", accused, moved)
+	}
+}
+
+func TestTheTimesOfAnAuditFollowFromThePatience(t *testing.T) {
+	if got, want := audit.For(0), (audit.Rules{}).WithDefaults(); got != want {
+		t.Errorf("by default %+v, want %+v", got, want)
+	}
+	if got, want := audit.For(2*time.Hour), (audit.Rules{}).WithDefaults(); got != want {
+		t.Errorf("of two hours %+v, want %+v", got, want)
+	}
+	week := audit.For(7 * 24 * time.Hour)
+	if week.Patience != 7*24*time.Hour || week.Again != 30*time.Minute || week.Slack != 10*time.Minute {
+		t.Errorf("of a week %+v", week)
+	}
+	if short := audit.For(time.Second); short.Slack >= time.Second/10 || short.Again*time.Duration(short.Denials) > time.Second || short.Tick <= 0 || short.Retry <= 0 {
+		t.Errorf("of a second %+v", short)
+	}
+}
+
 func TestALogIsAskedAgainBeforeItIsAccused(t *testing.T) {
 	p, _, events := walk(t, absent, absent, absent, absent)
 	if p.State != audit.Overdue || count(events, audit.Accuse) != 0 {

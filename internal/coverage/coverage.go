@@ -81,6 +81,8 @@ type Log struct {
 	Name, ID, Operator string
 	// MMD is the maximum merge delay; 0 when the list does not say, which counts as a day.
 	MMD time.Duration
+	// Patience is how long it may show nothing new before it is blind; 0 for [PatienceFor].
+	Patience time.Duration
 	// Begun is set when a start was chosen. Start is the index of the first entry read.
 	Begun bool
 	Start uint64
@@ -125,14 +127,31 @@ func (l *Log) mmd() time.Duration {
 	return l.MMD
 }
 
-// Patience is how long a log may show nothing new before it counts as blind. It is the same for all logs: a log that
-// cannot be read for an hour is not seen, however long it may take to merge.
+// Patience is how long a log may show nothing new before it counts as blind, at least: outages of minutes are an everyday
+// matter, and a log that cannot be read for an hour is not seen.
 const Patience = time.Hour
+
+// PatienceFor is the patience with a log of that maximum merge delay (0: not known): the 24th part of it, an hour for the
+// logs of RFC 6962, and never less than [Patience]. A log that may take a week to merge hides for as long what it was
+// given; that it cannot be read for some hours tells less there.
+func PatienceFor(mmd time.Duration) time.Duration {
+	if mmd <= 0 {
+		mmd = unknownMMD
+	}
+	return max(Patience, mmd/24)
+}
+
+func (l *Log) patience() time.Duration {
+	if l.Patience > 0 {
+		return l.Patience
+	}
+	return PatienceFor(l.MMD)
+}
 
 // Stale reports whether the newest head is older than the log promises: it must sign a new one at least once per
 // maximum merge delay, also when nothing was added (RFC 6962 section 3).
 func (l *Log) Stale(now time.Time) bool {
-	return l.Head > 0 && !l.Closed && now.Sub(l.HeadTime) > l.mmd()+Patience
+	return l.Head > 0 && !l.Closed && now.Sub(l.HeadTime) > l.mmd()+l.patience()
 }
 
 // Vigil notes when a log last showed progress: entries were read towards a signed head, or the newest head, asked for
@@ -200,7 +219,7 @@ func grade(l *Log, a *Assessment, now time.Time) (Grade, string) {
 	switch {
 	case l.Closed && gaps == 0:
 		return Closed, "the log has ended and was read to its last head"
-	case now.Sub(last) > Patience && !l.Closed:
+	case now.Sub(last) > l.patience() && !l.Closed:
 		why := "nothing new could be verified since " + stamp(last)
 		if l.Stale(now) && l.Verified >= l.Head {
 			why = "its newest head is of " + stamp(l.HeadTime)
