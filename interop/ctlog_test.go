@@ -45,8 +45,14 @@ func newReader(t testing.TB, l *reallogs.Log) *reader {
 // newReaderVia is a reader that dials another address in place of the log's, over the transport if one is given.
 func newReaderVia(t testing.TB, l *reallogs.Log, dial string, transport http.RoundTripper) *reader {
 	t.Helper()
+	return newReaderWith(t, l, dial, &ctlog.Options{Transport: transport})
+}
+
+func newReaderWith(t testing.TB, l *reallogs.Log, dial string, o *ctlog.Options) *reader {
+	t.Helper()
 	listing := listedVia(t, func(*reallogs.Log) string { return dial }, l)[0]
-	c, err := ctlog.NewClient(listing, &ctlog.Options{Contact: "ct@lab.example", Transport: transport})
+	o.Contact = "ct@lab.example"
+	c, err := ctlog.NewClient(listing, o)
 	if err != nil {
 		t.Fatal(err)
 	}

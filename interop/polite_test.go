@@ -27,6 +27,8 @@ type frontRow struct {
 	// settled, when set, says that there is enough in the log of nginx to judge.
 	settled func([]hit) bool
 	judge   func(t *testing.T, l *reallogs.Log, hits []hit)
+	// operator says that the logs belong to one, and share its budget; judge then gets the requests to all of them.
+	operator bool
 }
 
 func fixed(f front) func([]*reallogs.Log) front { return func([]*reallogs.Log) front { return f } }
@@ -63,6 +65,10 @@ var fronts = []frontRow{
 	{name: "limit_req: 2 a second, else 503", judge: keeps(2), front: fixed(front{
 		http:     `limit_req_zone $http_host zone=asked:1m rate=2r/s;`,
 		location: `limit_req zone=asked burst=1 nodelay;`,
+	})},
+	{name: "limit_req: 4 a second for both logs together", operator: true, judge: keeps(4), front: fixed(front{
+		http:     `limit_req_zone $server_port zone=asked:1m rate=4r/s; limit_req_status 429;`,
+		location: `limit_req zone=asked burst=2 nodelay;`,
 	})},
 	{name: "limit_conn: one answer at a time, else 429", poll: often, front: fixed(front{
 		http:     `limit_conn_zone $http_host zone=open:1m; limit_conn_status 429;`,
@@ -158,11 +164,15 @@ func TestTailerIsPoliteBehindRealFrontEnds(t *testing.T) {
 	var growing errgroup.Group
 	for _, row := range fronts {
 		n := startNginx(t, row.front(logs), logs...)
+		var budget *ctlog.Budget
+		if row.operator {
+			budget = new(ctlog.Budget)
+		}
 		for _, l := range logs {
 			if row.only != "" && row.only != l.Kind {
 				continue
 			}
-			b := &behind{row: row, log: l, nginx: n, reader: newReaderVia(t, l, n.dial(), nil)}
+			b := &behind{row: row, log: l, nginx: n, reader: newReaderWith(t, l, n.dial(), &ctlog.Options{Budget: budget})}
 			b.reader.poll = row.poll
 			b.live = b.reader.live(ctlog.Start{Zero: true})
 			t.Cleanup(b.live.end)
@@ -201,7 +211,10 @@ func TestTailerIsPoliteBehindRealFrontEnds(t *testing.T) {
 			}
 			b.live.end()
 			b.reader.check(v, 0)
-			hits := of(b.log, b.nginx.hits())
+			hits := b.nginx.hits()
+			if !b.row.operator {
+				hits = of(b.log, hits)
+			}
 			if b.row.judge != nil {
 				b.row.judge(t, b.log, hits)
 			}
