@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -23,11 +24,28 @@ const (
 	noteNothing   = "holds no certificate, request or key that can be read"
 )
 
-// load reads the file at path again if it differs from last, which is zero for a file never read.
-func load(path string, last file) file {
-	stale := func(text string) file {
+// Contents is what a file holds of ours. DER is copied from the file, private keys excepted: of these only the hash of
+// the public half is kept.
+type Contents struct {
+	// Keys are the hashes of the public keys of end entities, each once and in order.
+	Keys [][32]byte
+	// Certificates are those of end entities, Authorities those of CAs, Requests are certification requests; in DER.
+	Certificates, Authorities, Requests [][]byte
+	// Note says what could not be taken, or is "".
+	Note string
+}
+
+// Own reads what a file holds of ours: PEM with any text around it, or one DER value.
+func Own(data []byte) Contents {
+	f := contents(data)
+	return f.Contents
+}
+
+// load reads the file at path again if it differs from last, which is zero for a file never read. fresh is what was read.
+func load(path string, last file) (_ file, fresh *Contents) {
+	stale := func(text string) (file, *Contents) {
 		last.stale = text
-		return last
+		return last, nil
 	}
 	in, err := os.Open(path)
 	if err != nil {
@@ -39,20 +57,19 @@ func load(path string, last file) file {
 		return stale(reason(err))
 	}
 	if last.stale == "" && info.Size() == last.size && info.ModTime().Equal(last.mod) {
-		return last
+		return last, nil
 	}
 	if info.Size() > maxFile {
 		return stale(fmt.Sprintf("is larger than %d MiB and is not read", maxFile>>20))
 	}
-	var keys [][32]byte
-	var note string
-	if err := wiped(in, info.Size(), func(data []byte) { keys, note = ownKeys(data) }); err != nil {
+	var c Contents
+	if err := wiped(in, info.Size(), func(data []byte) { c = Own(data) }); err != nil {
 		return stale(reason(err))
 	}
-	if len(keys) == 0 && len(last.keys) > 0 {
-		return stale(note + "; the keys that it held before still count")
+	if len(c.Keys) == 0 && len(last.keys) > 0 {
+		return stale(c.Note + "; the keys that it held before still count")
 	}
-	return file{size: info.Size(), mod: info.ModTime(), keys: keys, note: note}
+	return file{size: info.Size(), mod: info.ModTime(), keys: c.Keys, note: c.Note}, &c
 }
 
 // wiped reads size bytes into one buffer, lends it to use and wipes it afterwards: it may hold a secret.
@@ -66,10 +83,7 @@ func wiped(in io.Reader, size int64, use func(data []byte)) error {
 	return nil
 }
 
-// ownKeys returns the hashes of the public keys of the end entities in a file, each once and in order; and a sentence
-// about the file when something in it could not be taken. data is PEM, with any text around it, or one DER value.
-func ownKeys(data []byte) (keys [][32]byte, note string) {
-	var found found
+func contents(data []byte) (found found) {
 	blocks := 0
 	for rest := data; ; blocks++ {
 		var block *pem.Block
@@ -83,25 +97,25 @@ func ownKeys(data []byte) (keys [][32]byte, note string) {
 		found.der(data, false)
 	}
 	switch {
-	case found.encrypted && len(found.keys) == 0:
-		note = noteEncrypted
-	case len(found.keys) > 0:
-	case found.ca:
-		note = noteCA
+	case found.encrypted && len(found.Keys) == 0:
+		found.Note = noteEncrypted
+	case len(found.Keys) > 0:
+	case len(found.Authorities) > 0:
+		found.Note = noteCA
 	default:
-		note = noteNothing
+		found.Note = noteNothing
 	}
-	return found.keys, note
+	return found
 }
 
 type found struct {
-	keys          [][32]byte
-	ca, encrypted bool
+	Contents
+	encrypted bool
 }
 
 func (f *found) add(spki []byte) {
-	if h := sha256.Sum256(spki); !slices.Contains(f.keys, h) {
-		f.keys = append(f.keys, h)
+	if h := sha256.Sum256(spki); !slices.Contains(f.Keys, h) {
+		f.Keys = append(f.Keys, h)
 	}
 }
 
@@ -137,13 +151,15 @@ func (f *found) der(der []byte, pkcs1 bool) {
 	case isRequest:
 		if spki := requestSPKI(body); spki != nil {
 			f.add(spki)
+			f.Requests = append(f.Requests, bytes.Clone(value))
 		}
 	case isCertificate:
-		c := cert.Parse(value)
-		if c.CA {
-			f.ca = true
+		der := bytes.Clone(value)
+		if c := cert.Parse(der); c.CA {
+			f.Authorities = append(f.Authorities, der)
 		} else if len(c.RawSPKI) > 0 {
 			f.add(c.RawSPKI)
+			f.Certificates = append(f.Certificates, der)
 		}
 	case isPrivate:
 		f.private(value)

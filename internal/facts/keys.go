@@ -1,10 +1,12 @@
 package facts
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +28,8 @@ const (
 // public half is derived; nothing of it is stored or logged. Safe for concurrent use. A nil *Keys owns nothing.
 type Keys struct {
 	entries []entry
-	reload  sync.Mutex // one Reload at a time; guards files
+	found   func(path string, c Contents) // is told what was read; may be nil
+	reload  sync.Mutex                    // one Reload at a time; guards files
 	files   map[fileID]file
 	now     atomic.Pointer[snapshot]
 }
@@ -50,6 +53,17 @@ type entry struct {
 	text string   // normal form
 	path string   // "" for a hash
 	spki [32]byte // when path is ""
+	skip func() Skip
+}
+
+// Skip tells which files and directories below a source are left out, by their path from it with slashes between.
+type Skip func(rel string, dir bool) bool
+
+// Directory is a source of keys with something in it that is not ours to count.
+type Directory struct {
+	Path string
+	// Skip is asked once at each reading.
+	Skip func() Skip
 }
 
 // fileID names a file within an entry: two entries may reach the same file.
@@ -138,6 +152,27 @@ func OpenKeys(sources []string) (*Keys, error) {
 	return k, nil
 }
 
+// OpenDirectories reads directories as [OpenKeys] does, without what their Skip leaves out. found is told, from within
+// this call and each [Keys.Reload], what was read of each file that is new or has changed.
+func OpenDirectories(dirs []Directory, found func(path string, c Contents)) *Keys {
+	k := &Keys{files: map[fileID]file{}, found: found}
+	for _, d := range dirs {
+		path := filepath.Clean(d.Path)
+		k.entries = append(k.entries, entry{text: "file:" + path, path: path, skip: d.Skip})
+	}
+	k.Reload()
+	return k
+}
+
+// All returns every key with the places that hold it, in the order of the hashes.
+func (k *Keys) All() (spkis [][32]byte, places map[[32]byte][]Holding) {
+	if k == nil {
+		return nil, nil
+	}
+	places = k.now.Load().holdings
+	return slices.SortedFunc(maps.Keys(places), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }), places
+}
+
 // Owned says whether a source holds the key with that hash, and which file (or "spki:" entry) it is.
 func (k *Keys) Owned(spki [32]byte) (source string, ok bool) {
 	if h := k.Holdings(spki); len(h) > 0 {
@@ -220,7 +255,11 @@ func (s *snapshot) hold(spki [32]byte, h Holding) {
 
 // read brings all files of a source into files and next.
 func (k *Keys) read(e entry, files map[fileID]file, next *snapshot) {
-	found, problems := list(e.path)
+	var skip Skip
+	if e.skip != nil {
+		skip = e.skip()
+	}
+	found, problems := list(e.path, skip)
 	for path, text := range problems {
 		next.problems = append(next.problems, Problem{Entry: e.text, File: path, Text: text})
 		// What lies below a path that cannot be listed now keeps its keys.
@@ -234,7 +273,11 @@ func (k *Keys) read(e entry, files map[fileID]file, next *snapshot) {
 	known := map[string]bool{} // directories with a key of ours
 	for _, path := range found {
 		id := fileID{e.text, path}
-		files[id] = load(path, k.files[id])
+		f, fresh := load(path, k.files[id])
+		files[id] = f
+		if fresh != nil && k.found != nil {
+			k.found(path, *fresh)
+		}
 		if len(files[id].keys) > 0 {
 			known[filepath.Dir(path)] = true
 		}
@@ -277,7 +320,7 @@ func sorted(files map[fileID]file, entry string) []fileID {
 }
 
 // list returns the regular files of a source, and what could not be listed with the reason.
-func list(root string) (found []string, problems map[string]string) {
+func list(root string, skip Skip) (found []string, problems map[string]string) {
 	problems = map[string]string{}
 	info, err := os.Stat(root)
 	switch {
@@ -303,6 +346,12 @@ func list(root string) (found []string, problems map[string]string) {
 			return nil
 		}
 		if path != start && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if rel := strings.TrimPrefix(path, start); skip != nil && rel != "" && skip(strings.TrimPrefix(filepath.ToSlash(rel), "/"), d.IsDir()) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}

@@ -159,6 +159,12 @@ func (s *Store) Decide(ctx context.Context, d Decision) (queued int, err error) 
 		if err := addSCTs(ctx, tx, d.SCTs, now); err != nil {
 			return err
 		}
+		if err := useExpectations(ctx, tx, &d, now); err != nil {
+			return err
+		}
+		if err := decideSubject(ctx, tx, &d); err != nil {
+			return err
+		}
 		for _, row := range d.Outbox {
 			row.Issuance = d.ID
 			if row.ID == "" {

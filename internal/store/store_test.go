@@ -141,6 +141,16 @@ func TestEveryQueryThatLoopsUsesAnIndex(t *testing.T) {
 		`SELECT id FROM issuances WHERE id BETWEEN x'00' AND x'01'`,
 		`SELECT DISTINCT issuance FROM fingerprints WHERE sha256 BETWEEN x'00' AND x'01'`,
 		`SELECT DISTINCT issuance FROM outbox WHERE id >= 'a' AND id < 'ag'`,
+		`SELECT 1 FROM journal WHERE kind = 'certificate' AND tbs = x'00'`,
+		`SELECT 1 FROM journal WHERE kind = 'key' AND ended = 0 AND spki = x'00'`,
+		`SELECT 1 FROM journal WHERE changed > 1 AND (kind = 'key' AND spki = x'00' OR kind = 'certificate' AND tbs = x'00')`,
+		`SELECT max(changed) FROM journal`,
+		`SELECT seq FROM journal WHERE due > 0 AND due <= 1 ORDER BY due LIMIT 1`,
+		`SELECT issuance FROM subjects WHERE spki = x'00'`,
+		`SELECT issuance FROM subjects WHERE tbs = x'00'`,
+		`SELECT id FROM expectations WHERE closed = 0 AND until <= 1`,
+		`SELECT expectation FROM expectation_uses WHERE issuance = x'00'`,
+		`SELECT at FROM grants WHERE token = 't' ORDER BY seq`,
 	} {
 		rows, err := s.r.Query("EXPLAIN QUERY PLAN " + q)
 		if err != nil {

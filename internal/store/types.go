@@ -108,6 +108,12 @@ type Decision struct {
 	Outbox         []OutboxRow
 	// SCTs are queued as by [Store.QueueSCTs].
 	SCTs []SCT
+	// Uses are the expectations that announced it: each is used once by one issuance. See [ErrUsedUp].
+	Uses []string
+	// SPKI and TBS are by what the journal may know the issuance; Journal is how far the journal went when it was asked.
+	// What it has learned since makes the issuance undecided again.
+	SPKI, TBS [32]byte
+	Journal   int64
 }
 
 // OutboxRow is one message for one receiver.
