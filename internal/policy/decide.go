@@ -17,7 +17,7 @@ import (
 // Decide returns the verdict for one certificate. It is pure, never panics, and takes no longer than a few passes over
 // the certificate's names for each watch that is touched.
 func Decide(in Input) Verdict {
-	v := Verdict{Version: Version, Watches: []Outcome{}, Reasons: []Reason{}}
+	v := Verdict{Version: Version, Watches: []Outcome{}, Reasons: []Reason{}, Fired: []Fired{}}
 	if in.Cert == nil {
 		in.Cert = &cert.Certificate{Incomplete: true}
 	}
@@ -30,26 +30,39 @@ func Decide(in Input) Verdict {
 		byWatch[m.Watch] = append(byWatch[m.Watch], m)
 	}
 	slices.Sort(order)
+	wait := time.Duration(-1)
 	for _, n := range order {
 		c := clauses{in: &in, rule: in.Rules.rule(n), matches: byWatch[n]}
 		level := c.decide()
 		v.Level = max(v.Level, level)
 		v.Watches = append(v.Watches, Outcome{Watch: c.rule.Name, Owner: c.rule.Owner, Level: level})
 		v.Reasons = append(v.Reasons, c.reasons...)
+		v.Fired = append(v.Fired, c.fired...)
+		for _, id := range c.uses {
+			if !slices.Contains(v.Uses, id) {
+				v.Uses = append(v.Uses, id)
+			}
+		}
+		if level >= Alarm {
+			if w := c.wait(level); wait < 0 || w < wait {
+				wait = w
+			}
+		}
 	}
+	v.Wait = max(wait, 0)
 	return v
 }
 
 // rule returns the rule of watch n; one that expects nothing for a watch that is not known.
-func (r *Rules) rule(n int) *rule {
+func (r *Rules) rule(n int) *guarded {
 	if r == nil || n < 0 || n >= len(r.watches) {
-		return &rule{Watch: Watch{Name: fmt.Sprintf("watch %d", n)}}
+		return &guarded{Watch: Watch{Name: fmt.Sprintf("watch %d", n)}}
 	}
 	return &r.watches[n]
 }
 
 // item returns an item of the rule; known is false when the match comes from other rules.
-func (r *rule) item(n int) (item watch.Item, known bool) {
+func (r *guarded) item(n int) (item watch.Item, known bool) {
 	if n < 0 || n >= len(r.Items) {
 		return watch.Item{}, false
 	}
@@ -59,9 +72,11 @@ func (r *rule) item(n int) (item watch.Item, known bool) {
 // clauses collects the reasons for one watch.
 type clauses struct {
 	in      *Input
-	rule    *rule
+	rule    *guarded
 	matches []watch.Match
 	reasons []Reason
+	fired   []Fired
+	uses    []string
 }
 
 // add writes one clause down. held false makes the certificate a surprise.
@@ -73,11 +88,21 @@ func (c *clauses) add(rule string, held bool, observed, wanted, config, text str
 		Wanted: wanted, Config: config, Held: held, Text: text})
 }
 
+// decide returns the level for the watch: clauses first, then rules.
 func (c *clauses) decide() Level {
-	if c.rule.Expect == nil {
-		return c.nothingExpected()
+	if !slices.ContainsFunc(c.matches, func(m watch.Match) bool { return m.Odd != LookAlike }) {
+		return c.judge() // it touches nothing of ours, and only resembles it
 	}
-	e := c.rule.Expect
+	if c.rule.Expect == nil {
+		c.nothingExpected()
+	} else {
+		c.promised(c.rule.Expect)
+	}
+	return c.judge()
+}
+
+// promised writes the clauses of an expectation.
+func (c *clauses) promised(e *Expect) {
 	c.proven(e)
 	if e.Issuers != nil {
 		c.issuer(e)
@@ -96,21 +121,30 @@ func (c *clauses) decide() Level {
 	}
 	c.readable()
 	c.authority()
-	if !slices.ContainsFunc(c.reasons, func(r Reason) bool { return !r.Held }) {
-		return Expected
-	}
-	surprise := c.rule.Surprise
-	if surprise < Digest {
-		surprise = Alarm
-	}
-	if slices.ContainsFunc(c.matches, c.address) || c.unlisted() != "" {
-		surprise = max(surprise, Alarm)
-	}
-	return surprise
 }
 
-// nothingExpected decides for a watch without an expectation: by what was touched.
-func (c *clauses) nothingExpected() Level {
+// surprise is the level of what was not promised to this watch.
+func (c *clauses) surprise() Level {
+	level := c.rule.Surprise
+	if level < Digest {
+		level = Digest
+		if c.rule.Expect != nil {
+			level = Alarm
+		}
+	}
+	if c.addressed() {
+		level = max(level, Alarm)
+	}
+	return level
+}
+
+// addressed tells whether an address or network of the watch is touched.
+func (c *clauses) addressed() bool {
+	return slices.ContainsFunc(c.matches, c.address) || c.unlisted() != ""
+}
+
+// nothingExpected writes the clauses for a watch without an expectation: by what was touched.
+func (c *clauses) nothingExpected() {
 	level := None
 	all := c.matches
 	for _, address := range []bool{true, false} {
@@ -136,7 +170,6 @@ func (c *clauses) nothingExpected() Level {
 	}
 	c.readable()
 	c.authority()
-	return level
 }
 
 // address tells whether a match concerns an address or network. What is not known counts as one: that is louder.
@@ -215,6 +248,14 @@ func (c *clauses) key(e *Expect) {
 			return
 		}
 		elsewhere = h.File
+	}
+	if j := &c.in.Facts.Journal; j.Known {
+		text := fmt.Sprintf("the key is ours: the journal has it (%s)", show(j.Source))
+		if j.Certificate {
+			text = fmt.Sprintf("the key is ours: the journal has this very certificate (%s)", show(j.Source))
+		}
+		c.add(RuleKey, true, hash(k.SPKI), wanted, at, text)
+		return
 	}
 	text := fmt.Sprintf("the key %s is none of ours", hash(k.SPKI))
 	if elsewhere != "" {

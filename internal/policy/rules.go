@@ -10,6 +10,8 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/tocsin-ct/tocsin/internal/facts"
+	"github.com/tocsin-ct/tocsin/internal/lookalike"
+	"github.com/tocsin-ct/tocsin/internal/policy/rule"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
 
@@ -20,7 +22,7 @@ type Expect struct {
 	// these keys ("spki:" and the SHA-256 in hex). Nil: not a condition.
 	Issuers []string
 	// Keys: the certificate's key is one of these ("spki:…"), or in one of these files or directories ("file:…");
-	// see facts.Entry. Nil: not a condition.
+	// see facts.Entry; or [Journal]. Nil: not a condition.
 	Keys []string
 	// MaxValidity: notAfter - notBefore + 1 s (both seconds are part of the validity, RFC 5280 section 4.1.2.5) is
 	// no longer. Zero: not a condition.
@@ -31,6 +33,8 @@ type Expect struct {
 	// AllowForeignNames: when false, every DNS name and address in the certificate must lie within this watch. Nil
 	// is true, since certificates commonly cover several of an owner's domains.
 	AllowForeignNames *bool
+	// Settle is how long the ring for a name may wait for the journal (see Verdict.Wait). Zero: not at all.
+	Settle time.Duration
 	// Config is where the expectation stands ("tocsin.yaml:12"); Places, which may be nil, is where each of its
 	// conditions does, by its key there ("issuers", "keys", "max_validity", "allow_wildcard", "allow_foreign_names").
 	Config string
@@ -46,19 +50,24 @@ type Watch struct {
 	// Surprise is the level of what was not expected: Digest, Alarm or Page. None means the default: Alarm with an
 	// Expect; without one, Digest for names and Alarm for addresses. Addresses never ring below Alarm.
 	Surprise Level
+	// Lookalike asks for names that people take for those of the watch.
+	Lookalike bool
 	// Config is where the watch stands.
 	Config string
 }
 
 // Rules are watches that were checked and made ready by [Compile]. They never change and are safe for concurrent use.
 type Rules struct {
-	watches  []rule
+	watches  []guarded
 	sources  []string
 	warnings []string
+	set      *rule.Set
 }
 
-type rule struct {
+// guarded is a watch that was checked and made ready.
+type guarded struct {
 	Watch
+	look         *lookalike.Index // nil unless look-alike names are asked for
 	issuerKeys   map[[32]byte]bool
 	issuerOwners map[string]bool
 	keys         map[[32]byte]bool // of "spki:" entries
@@ -85,9 +94,9 @@ func (e *Error) Error() string {
 func (e *Error) HintText() string { return e.Hint }
 
 // Compile checks the rules of all watches, in the order in which matches number them, and makes them ready. The error
-// joins one *[Error] for each rule that is refused.
+// joins one *[Error] for each rule that is refused. The built-in rules decide: see [Rules.With].
 func Compile(watches []Watch, owners *facts.Owners) (*Rules, error) {
-	r := &Rules{watches: make([]rule, len(watches))}
+	r := &Rules{watches: make([]guarded, len(watches))}
 	var errs []error
 	for i, w := range watches {
 		if w.Name == "" && len(w.Items) > 0 {
@@ -100,6 +109,7 @@ func Compile(watches []Watch, owners *facts.Owners) (*Rules, error) {
 		if w.Expect != nil {
 			c.expect(w.Expect)
 		}
+		c.lookalike()
 		r.warnings = append(r.warnings, c.warnings...)
 		errs = append(errs, c.errs...)
 		for _, s := range c.sources {
@@ -114,6 +124,26 @@ func Compile(watches []Watch, owners *facts.Owners) (*Rules, error) {
 	return r, nil
 }
 
+// With returns the same watches under other rules: those of the operator, or those that a replay tries. Nil stands for
+// the built-in ones.
+func (r *Rules) With(set *rule.Set) *Rules {
+	with := *r
+	with.set = set
+	return &with
+}
+
+// Set returns the rules that decide.
+func (r *Rules) Set() *rule.Set {
+	if r != nil && r.set != nil {
+		return r.set
+	}
+	builtin, err := rule.Builtin()
+	if err != nil { // the tests of package rule make this impossible
+		return &rule.Set{}
+	}
+	return builtin
+}
+
 // KeySources returns all sources of own keys that the rules name, each once, in normal form: for facts.OpenKeys.
 func (r *Rules) KeySources() []string { return slices.Clone(r.sources) }
 
@@ -126,7 +156,7 @@ func Warnings(r *Rules) []string {
 }
 
 type compiler struct {
-	rule     *rule
+	rule     *guarded
 	owners   *facts.Owners
 	sources  []string
 	warnings []string
@@ -185,9 +215,28 @@ func (c *compiler) networks() {
 	}
 }
 
+func (c *compiler) lookalike() {
+	if !c.rule.Lookalike {
+		return
+	}
+	var names []string
+	for _, item := range c.rule.Items {
+		if item.Name != "" {
+			names = append(names, item.Name)
+		}
+	}
+	if len(names) == 0 {
+		c.warn(c.rule.Config, "lookalike: true on a watch without names finds nothing")
+	}
+	c.rule.look = lookalike.New(names)
+}
+
 func (c *compiler) expect(e *Expect) {
 	c.issuers(e)
 	c.keySources(e)
+	if e.Settle < 0 {
+		c.refuse(e.at("settle"), "settle is negative", "write a duration such as 15m")
+	}
 	if e.MaxValidity < 0 {
 		c.refuse(e.at("max_validity"), "max_validity is negative", "write a duration such as 90d")
 	}
@@ -246,6 +295,9 @@ func (c *compiler) keySources(e *Expect) {
 	}
 	c.rule.keys, c.rule.keyFiles = map[[32]byte]bool{}, map[string]bool{}
 	for _, text := range e.Keys {
+		if text == Journal {
+			continue // the journal counts wherever keys are compared
+		}
 		normal, err := facts.Entry(text)
 		if err != nil {
 			c.refuse(at, "keys: "+err.Error(), "")
@@ -268,6 +320,9 @@ func (e *Expect) at(condition string) string {
 	}
 	return e.Config
 }
+
+// Journal among the keys of an expectation names no source: the keys are those of the journal, and of the others.
+const Journal = "journal"
 
 func is(b *bool, want bool) bool { return b != nil && *b == want }
 

@@ -3,21 +3,15 @@ package policy
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/tocsin-ct/tocsin/internal/policy/rule"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
 
-// shown bounds what a reason lists of names, maxText what it shows of one: a certificate may hold many thousand names,
-// and long ones.
-const (
-	shown   = 3
-	maxText = 256
-)
+// shown bounds what a reason lists of names: a certificate may hold many thousand.
+const shown = 3
 
 // list shows the first few of many strings from a certificate, and how many more there are. Its zero value is ready.
 type list struct {
@@ -88,41 +82,12 @@ func join(s []string, last string) string {
 }
 
 // show makes a string from outside safe to print and not too long: what is no graphic character is escaped.
-func show(s string) string {
-	cut := clip(s)
-	plain := utf8.ValidString(cut)
-	for _, r := range cut {
-		plain = plain && unicode.IsGraphic(r)
-	}
-	if plain {
-		return cut
-	}
-	quoted := strconv.QuoteToGraphic(cut)
-	return quoted[1 : len(quoted)-1]
-}
+func show(s string) string { return rule.Safe(s) }
 
-func clip(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	end := maxText
-	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+func clip(s string) string { return rule.Clip(s) }
 
 // days writes a duration as configurations do: whole days, else as Go writes it.
-func days(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d >= day && d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
-	}
-	if d >= day {
-		return fmt.Sprintf("%dd%s", d/day, d%day)
-	}
-	return d.String()
-}
+func days(d time.Duration) string { return rule.Days(d) }
 
 func prefixText(p netip.Prefix) string {
 	if p.IsSingleIP() {
