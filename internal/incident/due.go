@@ -49,7 +49,7 @@ func (s *step) tell() {
 	}
 	if m := muted(s.env.Silences, &s.Subject, now); m != nil {
 		// A silence was made since, over all of this.
-		s.suppress(Muted, silenceText(m), &s.Subject)
+		s.hush(Muted, m, &s.Subject)
 		extra := s.Folded
 		for _, p := range s.Pending {
 			s.mute(p, &s.Subject)
@@ -141,7 +141,7 @@ func (s *step) remind() {
 	}
 	s.Since = now
 	if m := muted(s.env.Silences, &s.Subject, now); m != nil {
-		s.suppress(Reminding, silenceText(m), &s.Subject)
+		s.hush(Reminding, m, &s.Subject)
 		return
 	}
 	since := now.Sub(s.Opened).Round(time.Second)

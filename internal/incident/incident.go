@@ -256,6 +256,8 @@ type Suppressed struct {
 	Why Why
 	// Text is the reason in words.
 	Text string
+	// Silence is the id of the silence that it is under, if that is why.
+	Silence string
 	// Rules are those that had fired: it is counted for each.
 	Rules []string
 	// Address: it touches an address.

@@ -310,7 +310,7 @@ func TestAnAddressUnderASilenceStaysVisibleAndCounted(t *testing.T) {
 	e := cert("1", "a", "net", policy.Alarm)
 	e.Subject.Names, e.Subject.Address = []string{"192.0.2.7"}, true
 	got := s.do(e)
-	want := &Suppressed{Why: Muted, Text: "silence s1 by bob until 2026-03-01 13:00Z: CHG-7", Rules: []string{"unlisted-issuer"}, Address: true}
+	want := &Suppressed{Why: Muted, Text: "silence s1 by bob until 2026-03-01 13:00Z: CHG-7", Silence: "s1", Rules: []string{"unlisted-issuer"}, Address: true}
 	if diff := cmp.Diff(want, got.Suppressed); diff != "" {
 		t.Error(diff)
 	}

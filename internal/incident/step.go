@@ -50,6 +50,12 @@ func (s *step) to(status Status) {
 	s.Updated = s.env.Now
 }
 
+// hush counts what is under a silence.
+func (s *step) hush(why Why, m *Silence, sub *Subject) {
+	s.suppress(why, fmt.Sprintf("silence %s by %s until %s: %s", m.ID, m.By, m.End.UTC().Format("2006-01-02 15:04Z"), m.Reason), sub)
+	s.effect.Suppressed.Silence = m.ID
+}
+
 func (s *step) suppress(why Why, text string, sub *Subject) {
 	if s.Suppressed == nil {
 		s.Suppressed = map[Why]int{}
@@ -132,7 +138,7 @@ func (s *step) arrive(e *Seen, raised, item bool) Why {
 	}
 	p := Pending{Issuance: e.Issuance, Level: e.Level, Hold: e.Hold, Raised: raised, Item: item}
 	if m := muted(s.env.Silences, &e.Subject, now); m != nil {
-		s.suppress(Muted, silenceText(m), &e.Subject)
+		s.hush(Muted, m, &e.Subject)
 		s.mute(p, &e.Subject)
 		if s.Status == None || s.Status.Closed() {
 			s.Reopened = s.Status.Closed()
@@ -167,10 +173,6 @@ func (s *step) arrive(e *Seen, raised, item bool) Why {
 		s.to(New)
 	}
 	return ""
-}
-
-func silenceText(m *Silence) string {
-	return fmt.Sprintf("silence %s by %s until %s: %s", m.ID, m.By, m.End.UTC().Format("2006-01-02 15:04Z"), m.Reason)
 }
 
 // pend adds to what is to be told. When that is too much, the oldest is only counted.

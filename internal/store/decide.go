@@ -165,6 +165,9 @@ func (s *Store) Decide(ctx context.Context, d Decision) (queued int, err error) 
 		if err := decideSubject(ctx, tx, &d); err != nil {
 			return err
 		}
+		if err := addIssued(ctx, tx, &d); err != nil {
+			return err
+		}
 		for _, row := range d.Outbox {
 			row.Issuance = d.ID
 			if row.ID == "" {
@@ -176,10 +179,15 @@ func (s *Store) Decide(ctx context.Context, d Decision) (queued int, err error) 
 			}
 			queued += n
 		}
-		return nil
+		n, err := changeIncidents(ctx, tx, d.Incidents, now)
+		queued += n
+		return err
 	})
 	if err != nil {
 		return 0, err
+	}
+	if len(d.Incidents) > 0 {
+		s.announce(TopicIncidents)
 	}
 	if queued > 0 {
 		s.announce(TopicOutbox)

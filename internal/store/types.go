@@ -114,6 +114,11 @@ type Decision struct {
 	// What it has learned since makes the issuance undecided again.
 	SPKI, TBS [32]byte
 	Journal   int64
+	// Issued says for whom it was issued, by whom: see [Store.PastOf].
+	Issued []Issued
+	// Incidents are what becomes of incidents by this verdict. When one was changed since it was read, nothing of the
+	// decision is kept: see [ErrIncidentChanged].
+	Incidents []IncidentRow
 }
 
 // OutboxRow is one message for one receiver.
