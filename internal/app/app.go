@@ -89,6 +89,8 @@ type Options struct {
 	Reloading func(bool)
 	// Witnesses are those whose cosignatures on checkpoints are verified.
 	Witnesses []ctlog.Witness
+	// Ours is what is known and heard of our own issuance.
+	Ours Ours
 	// Contact and Version go into the User-Agent.
 	Contact, Version string
 	Logger           *slog.Logger // nil discards
@@ -216,6 +218,9 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.decide)
 	start(a.audit)
 	start(a.deliver)
+	start(a.own)
+	start(a.probe)
+	start(a.listen)
 	if !a.opts.Seams.NoSocket {
 		start(a.serve)
 	}

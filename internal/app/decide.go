@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
+	"github.com/tocsin-ct/tocsin/internal/expectation"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
@@ -83,11 +85,15 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 	st := a.stations.Load()
 	r := st.Read(Subject{Bytes: is.Cert, Precert: is.Precert, IssuerKeyHash: is.IssuerKeyHash, Chain: is.Chain})
 	now := time.Now()
-	v := st.Decide(r, now)
 	seen, err := a.store.Sightings(ctx, is.ID, false)
 	if err != nil {
 		return err
 	}
+	own, err := a.records(ctx, r, is.ID, firstLogged(is, seen))
+	if err != nil {
+		return err
+	}
+	v := st.Decide(r, now)
 	doc := st.Document(r, &v, now)
 	doc.Sightings = sightings(seen)
 	var filed []cert.Oddity
@@ -99,9 +105,12 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 		return err
 	}
 	queued, err := a.store.Decide(ctx, store.Decision{
-		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key}), At: now, Outbox: rows,
-		SCTs: a.auditor.met(is, now),
+		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed}), At: now, Outbox: rows,
+		SCTs: a.auditor.met(is, now), Uses: own.used(v.Uses), SPKI: r.Cert.SPKI, TBS: own.tbs, Journal: own.upTo,
 	})
+	if errors.Is(err, store.ErrUsedUp) { // between reading and writing: now it is known
+		return a.decideOne(ctx, is)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,4 +122,6 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 type decidedOn struct {
 	Issuer notify.Issuer `json:"issuer"`
 	Key    notify.Key    `json:"key"`
+	*Records
+	Missed []expectation.Miss `json:"not_announced_by,omitempty"`
 }

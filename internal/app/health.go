@@ -102,6 +102,7 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 	if c.opts.Lists != nil {
 		l.more = listTroubles(c.opts.Lists.Status())
 	}
+	l.more = append(l.more, c.unseen(ctx, now)...)
 	if now.Sub(c.probed) >= probeEvery || c.broken != nil {
 		c.probed = now
 		c.broken = c.store.Alive(ctx, now)

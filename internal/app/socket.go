@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin-ct/tocsin/internal/api"
 	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/store"
@@ -87,6 +88,7 @@ func (a *App) handler() http.Handler {
 		x, err := Explain(r.Context(), a.store, r.PathValue("prefix"))
 		reply(w, x, err)
 	})
+	mux.Handle("/api/v1/", api.Handler(a.newControl(), api.Options{Operator: true, Logger: a.logger}))
 	return mux
 }
 

@@ -86,7 +86,8 @@ type Subject struct {
 
 // Miss is an expectation that does not announce a certificate although it has a name in common with it.
 type Miss struct {
-	ID, Why string
+	ID  string `json:"id"`
+	Why string `json:"why"`
 }
 
 // Match returns the expectations that announce a certificate, the narrowest first, and of those that name one of its names

@@ -203,10 +203,29 @@ func normalIssuers(list []string, owners *facts.Owners) (out []string, err error
 	return out, nil
 }
 
-// fromCSR takes names and key from a certification request, whose signature must prove the key.
+// fromCSR takes names and key from a certification request.
 func (e *Expectation) fromCSR(text string) error {
-	bad := func(problem string) error {
-		return refuse("csr", problem, "give a certification request in PEM, as the ACME client or openssl req writes it")
+	names, key, err := ReadCSR(text)
+	if err != nil {
+		return err
+	}
+	if len(e.Names) > 0 && len(names) > 0 && !slices.Equal(e.Names, names) {
+		return refuse("names", "they are not those of the CSR ("+clip(strings.Join(names, ", "))+")", "leave the names out: the CSR gives them")
+	}
+	if len(names) > 0 {
+		e.Names = names
+	}
+	if len(e.Keys) > 0 && !slices.Equal(e.Keys, []string{key}) {
+		return refuse("keys", "it is not the key of the CSR", "leave the key out: the CSR gives it")
+	}
+	e.Keys = []string{key}
+	return nil
+}
+
+// ReadCSR reads names and key of a certification request in PEM. Its signature must prove the key.
+func ReadCSR(text string) (names []string, key string, err error) {
+	bad := func(problem string) ([]string, string, error) {
+		return nil, "", refuse("csr", problem, "give a certification request in PEM, as the ACME client or openssl req writes it")
 	}
 	if len(text) > maxCSR {
 		return bad("it is far too large")
@@ -232,23 +251,11 @@ func (e *Expectation) fromCSR(text string) error {
 	if cn := csr.Subject.CommonName; host(cn) {
 		list = append(list, cn)
 	}
-	names, err := normalNames(list)
-	if err != nil {
+	if names, err = normalNames(list); err != nil {
 		return bad("it asks for what cannot be announced: " + err.Error())
 	}
-	if len(e.Names) > 0 && len(names) > 0 && !slices.Equal(e.Names, names) {
-		return refuse("names", "they are not those of the CSR ("+clip(strings.Join(names, ", "))+")", "leave the names out: the CSR gives them")
-	}
-	if len(names) > 0 {
-		e.Names = names
-	}
 	spki := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
-	key := hex.EncodeToString(spki[:])
-	if len(e.Keys) > 0 && !slices.Equal(e.Keys, []string{key}) {
-		return refuse("keys", "it is not the key of the CSR", "leave the key out: the CSR gives it")
-	}
-	e.Keys = []string{key}
-	return nil
+	return names, hex.EncodeToString(spki[:]), nil
 }
 
 func clip(s string) string {

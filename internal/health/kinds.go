@@ -6,6 +6,7 @@ import "time"
 const (
 	BlindWhole   = "blind"
 	Offline      = "offline"
+	Unseen       = "unseen"
 	OperatorDark = "operator-blind"
 	LogDark      = "log-blind"
 	LogUncovered = "log-uncovered"
@@ -31,6 +32,8 @@ const (
 var kinds = []Kind{
 	// Depends on nothing, and nothing depends on it: own blindness can be held back by nothing and holds back nothing.
 	{Code: BlindWhole, Title: "tocsin cannot see", Template: "tocsin is blind: {why}", Level: Alarm,
+		TimeToResolve: 5 * time.Minute},
+	{Code: Unseen, Title: "an issuance of ours is not seen", Template: "I may be blind in {subject}: {count} of ours that it promised was not seen in CT in time, first {why}", Level: Alarm,
 		TimeToResolve: 5 * time.Minute},
 	{Code: Stuck, Title: "a station is stuck", Template: "{subject} has shown no sign of life for {for}", Level: Digest,
 		TimeToResolve: time.Minute},

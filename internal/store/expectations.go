@@ -141,11 +141,11 @@ func (s *Store) CloseExpectation(ctx context.Context, id string, trail []TrailEn
 
 const expectationColumns = `id, body, token, count, used, created, until, cancelled, closed`
 
-// OpenExpectations returns those that may still be used, and those that the given issuance has used, the oldest first.
-// issuance may be zero.
-func (s *Store) OpenExpectations(ctx context.Context, issuance [32]byte) ([]Expectation, error) {
-	return s.expectations(ctx, `SELECT `+expectationColumns+` FROM expectations WHERE closed = 0
-		OR id IN (SELECT expectation FROM expectation_uses WHERE issuance = ?) ORDER BY created, id`, issuance[:])
+// OpenExpectations returns those that may still be used by what was logged at the given time or later, and those that the
+// given issuance has used, the oldest first. issuance may be zero.
+func (s *Store) OpenExpectations(ctx context.Context, issuance [32]byte, logged time.Time) ([]Expectation, error) {
+	return s.expectations(ctx, `SELECT `+expectationColumns+` FROM expectations WHERE until >= ? AND cancelled = 0 AND used < count
+		OR id IN (SELECT expectation FROM expectation_uses WHERE issuance = ?) ORDER BY created, id`, millis(logged), issuance[:])
 }
 
 // ExpiredExpectations returns those that are over and not closed.

@@ -271,7 +271,7 @@ func TestAnExpectationIsUsedOnceByEachIssuanceAndNoMoreOftenThanItSays(t *testin
 			t.Fatal(err)
 		}
 		for n, want := range map[int]int{1: 1, 4: 0} {
-			if all, err := s.OpenExpectations(t.Context(), hash(n)); err != nil || len(all) != want {
+			if all, err := s.OpenExpectations(t.Context(), hash(n), time.Now()); err != nil || len(all) != want {
 				t.Errorf("issuance %d: %+v, %v", n, all, err)
 			}
 		}
@@ -347,7 +347,7 @@ func TestATokenPaysBeforeItAnnounces(t *testing.T) {
 	if n, err := s.RevokeToken(t.Context(), "t"); n != 3 || err != nil {
 		t.Errorf("%d were cancelled, %v", n, err)
 	}
-	if open, err := s.OpenExpectations(t.Context(), [32]byte{}); len(open) != 0 || err != nil {
+	if open, err := s.OpenExpectations(t.Context(), [32]byte{}, time.Now()); len(open) != 0 || err != nil {
 		t.Errorf("what a revoked token announced is open: %v, %v", open, err)
 	}
 	if _, err := s.RevokeToken(t.Context(), "t"); !errors.Is(err, ErrNotFound) {

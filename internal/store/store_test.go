@@ -150,6 +150,7 @@ func TestEveryQueryThatLoopsUsesAnIndex(t *testing.T) {
 		`SELECT issuance FROM subjects WHERE tbs = x'00'`,
 		`SELECT id FROM expectations WHERE closed = 0 AND until <= 1`,
 		`SELECT expectation FROM expectation_uses WHERE issuance = x'00'`,
+		`SELECT id FROM expectations WHERE until >= 1 AND cancelled = 0 AND used < count OR id IN (SELECT expectation FROM expectation_uses WHERE issuance = x'00')`,
 		`SELECT at FROM grants WHERE token = 't' ORDER BY seq`,
 	} {
 		rows, err := s.r.Query("EXPLAIN QUERY PLAN " + q)

@@ -80,6 +80,7 @@ CREATE TABLE expectations (
     cancelled INTEGER NOT NULL DEFAULT 0,
     closed    INTEGER NOT NULL DEFAULT 0 -- when its end was put on the trail
 ) STRICT;
+CREATE INDEX expectations_by_until ON expectations (until);
 CREATE INDEX expectations_open ON expectations (until) WHERE closed = 0;
 
 CREATE TABLE expectation_uses (
