@@ -180,8 +180,8 @@ func TestTheTableHolds(t *testing.T) {
 		if k.TimeToResolve <= 0 {
 			t.Errorf("%s is over at once: it could flap", k.Code)
 		}
-		if (k.Level == Alarm) != (k.Code == BlindWhole) {
-			t.Errorf("%s has level %s: only blindness rings", k.Code, k.Level)
+		if (k.Level == Alarm) != (k.Code == BlindWhole || k.Code == Unseen) {
+			t.Errorf("%s has level %s: only blindness rings, and the sign of it", k.Code, k.Level)
 		}
 		for _, d := range k.DependsOn {
 			if d == BlindWhole {
