@@ -133,7 +133,8 @@ func (e *Email) letter(s *story, to, answers string) (*gomail.Msg, error) {
 	if err := m.To(to); err != nil {
 		return nil, err
 	}
-	m.Subject(cutBytes(s.subject(), 200))
+	// What looks like an encoded word would be decoded by who shows it.
+	m.Subject(cutBytes(strings.ReplaceAll(s.subject(), "=?", "= ?"), 200))
 	m.SetMessageIDWithValue(e.messageID(s.ID))
 	m.SetDateWithValue(jsonTime(s.At))
 	// RFC 3834: so that no absence notice comes back.

@@ -37,6 +37,26 @@ func program(what string) {
 			fmt.Println(strings.Repeat("x", 1000))
 		}
 		os.Exit(4)
+	case "hook": // reads what Cert Spotter gives its hooks
+		text, err1 := os.ReadFile(os.Getenv("TEXT_FILENAME"))
+		doc, err2 := os.ReadFile(os.Getenv("JSON_FILENAME"))
+		out, err3 := json.Marshal(map[string]any{"text": string(text), "json": json.RawMessage(doc), "env": os.Environ()})
+		if errors.Join(err1, err2, err3, os.WriteFile(os.Getenv("OUT"), out, 0o600)) != nil {
+			os.Exit(9)
+		}
+	case "gate": // waits until a file is there
+		for {
+			if _, err := os.Stat(os.Getenv("GATE")); err == nil {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		f, err := os.OpenFile(os.Getenv("OUT"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			os.Exit(9)
+		}
+		f.Write([]byte("."))
+		f.Close()
 	case "deaf": // reads nothing
 	case "hang":
 		// A child that would outlive it.

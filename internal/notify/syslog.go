@@ -152,9 +152,11 @@ func (s *Syslog) line(n Notice) string {
 	// The number is the one that is set apart for examples: the software has none of its own.
 	sd.WriteString("[tocsin@32473")
 	param := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&sd, ` %s="%s"`, name, paramValue(value))
+		text := fmt.Sprintf(` %s="%s"`, name, paramValue(value))
+		if value == "" || s.at.Scheme == "udp" && sd.Len()+len(text) > maxDatagram*3/5 {
+			return // in a datagram the first ones count most: ids
 		}
+		sd.WriteString(text)
 	}
 	param("id", n.ID)
 	param("kind", n.Kind)
