@@ -16,7 +16,7 @@ var ErrIncidentChanged = errors.New("the incident was changed meanwhile")
 // TopicIncidents: incidents have changed, and with them when the next one is due.
 const TopicIncidents Topic = 16
 
-// Incident is one incident as it was kept. Lists leave Body out.
+// Incident is one incident as it was kept. Lists leave out Key, NextDue, Revision and Body.
 type Incident struct {
 	ID, Key, Kind, Owner, Group string
 	// Parent is the incident beneath which it is grouped, "" for none.
@@ -128,32 +128,47 @@ func changeIncidents(ctx context.Context, tx *sql.Tx, changes []IncidentRow, now
 
 func putIncident(ctx context.Context, tx *sql.Tx, i *Incident) error {
 	args := []any{i.ID, i.Key, i.Kind, i.Owner, i.Group, i.Parent, i.Level, i.Rank, i.Status, i.Closed, i.Title, i.Certificates, i.Suppressed, i.Drill,
-		millis(i.Opened), millis(i.Updated), millis(i.NextDue), i.Revision, orEmpty(i.Body, "{}")}
+		millis(i.Opened), millis(i.Updated), millis(i.NextDue), i.Revision}
 	if i.Revision > 0 {
 		err := one(tx.ExecContext(ctx, `UPDATE incidents SET key = ?2, kind = ?3, owner = ?4, grp = ?5, parent = ?6, level = ?7, rank = ?8, status = ?9, closed = ?10, title = ?11,
-			certificates = ?12, suppressed = ?13, drill = ?14, opened = ?15, updated = ?16, next_due = ?17, body = ?19, revision = revision + 1
+			certificates = ?12, suppressed = ?13, drill = ?14, opened = ?15, updated = ?16, next_due = ?17, revision = revision + 1
 			WHERE id = ?1 AND revision = ?18`, args...))
 		if errors.Is(err, ErrNotFound) {
 			return ErrIncidentChanged
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return putBody(ctx, tx, i)
 	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO incidents (id, key, kind, owner, grp, parent, level, rank, status, closed, title, certificates, suppressed, drill, opened, updated, next_due, body, revision)
-		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?19, ?18 + 1
+	res, err := tx.ExecContext(ctx, `INSERT INTO incidents (id, key, kind, owner, grp, parent, level, rank, status, closed, title, certificates, suppressed, drill, opened, updated, next_due, revision)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18 + 1
 		WHERE ?10 = 1 OR NOT EXISTS (SELECT 1 FROM incidents WHERE key = ?2 AND closed = 0)
 		ON CONFLICT (id) DO NOTHING`, args...)
 	if err = one(res, err); errors.Is(err, ErrNotFound) {
 		return ErrIncidentChanged
 	}
+	if err != nil {
+		return err
+	}
+	return putBody(ctx, tx, i)
+}
+
+func putBody(ctx context.Context, tx *sql.Tx, i *Incident) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO incident_bodies (incident, body) VALUES (?1, ?2) ON CONFLICT (incident) DO UPDATE SET body = ?2`, i.ID, orEmpty(i.Body, "{}"))
 	return err
 }
 
-const incidentColumns = `id, key, kind, owner, grp, parent, level, rank, status, closed, title, certificates, suppressed, drill, opened, updated, next_due, revision`
+// incidentColumns are those of a list, wholeColumns those beside them.
+const (
+	incidentColumns = `id, kind, owner, grp, parent, level, rank, status, closed, title, certificates, suppressed, drill, opened, updated`
+	wholeColumns    = `, key, next_due, revision, (SELECT body FROM incident_bodies WHERE incident = id)`
+)
 
-func (s *Store) incidents(ctx context.Context, body bool, query string, args ...any) ([]Incident, error) {
+func (s *Store) incidents(ctx context.Context, whole bool, query string, args ...any) ([]Incident, error) {
 	columns := incidentColumns
-	if body {
-		columns += ", body"
+	if whole {
+		columns += wholeColumns
 	}
 	rows, err := s.r.QueryContext(ctx, "SELECT "+columns+" FROM incidents "+query, args...)
 	if err != nil {
@@ -161,21 +176,20 @@ func (s *Store) incidents(ctx context.Context, body bool, query string, args ...
 	}
 	defer rows.Close()
 	var out []Incident
+	var i Incident
+	var opened, updated, due int64
+	var body string
+	into := []any{&i.ID, &i.Kind, &i.Owner, &i.Group, &i.Parent, &i.Level, &i.Rank, &i.Status, &i.Closed, &i.Title, &i.Certificates, &i.Suppressed, &i.Drill, &opened, &updated}
+	if whole {
+		into = append(into, &i.Key, &due, &i.Revision, &body)
+	}
 	for rows.Next() {
-		var i Incident
-		var opened, updated, due int64
-		var text string
-		into := []any{&i.ID, &i.Key, &i.Kind, &i.Owner, &i.Group, &i.Parent, &i.Level, &i.Rank, &i.Status, &i.Closed, &i.Title, &i.Certificates, &i.Suppressed, &i.Drill,
-			&opened, &updated, &due, &i.Revision}
-		if body {
-			into = append(into, &text)
-		}
 		if err := rows.Scan(into...); err != nil {
 			return nil, s.wrap("reading incidents", err)
 		}
 		i.Opened, i.Updated, i.NextDue = fromMillis(opened), fromMillis(updated), fromMillis(due)
-		if body {
-			i.Body = json.RawMessage(text)
+		if whole {
+			i.Body = json.RawMessage(body)
 		}
 		out = append(out, i)
 	}

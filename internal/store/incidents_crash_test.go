@@ -161,8 +161,8 @@ func checkIncidents(t *testing.T, path string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(members) != b.Members || i.Certificates != b.Members || int(i.Revision) != b.Rung {
-				t.Errorf("incident %s has %d certificates and revision %d, and says %d, %+v", i.ID, len(members), i.Revision, i.Certificates, b)
+			if len(members) != b.Members || i.Certificates != b.Members || int(full.Revision) != b.Rung {
+				t.Errorf("incident %s has %d certificates and revision %d, and says %d, %+v", i.ID, len(members), full.Revision, i.Certificates, b)
 			}
 			for _, m := range members {
 				if rec := find(t, s, m.Issuance); len(rec.Verdicts) == 0 {
@@ -181,7 +181,7 @@ func checkIncidents(t *testing.T, path string) {
 				t.Errorf("incident %s has %d entries on the trail, %v", i.ID, len(trail), err)
 			}
 			if !closed {
-				open[i.Key]++
+				open[full.Key]++
 			}
 		}
 	}

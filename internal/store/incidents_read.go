@@ -22,7 +22,7 @@ type IncidentFilter struct {
 	Limit int
 }
 
-// Incidents lists incidents without their bodies: the highest level first, then the latest.
+// Incidents lists incidents: the highest level first, then the latest.
 func (s *Store) Incidents(ctx context.Context, f IncidentFilter) ([]Incident, error) {
 	where, args := []string{"closed = ?"}, []any{f.Closed}
 	add := func(clause string, values ...any) {

@@ -19,9 +19,15 @@ CREATE TABLE incidents (
     opened       INTEGER NOT NULL,
     updated      INTEGER NOT NULL,
     next_due     INTEGER NOT NULL, -- when to look at it; 0 for never
-    revision     INTEGER NOT NULL,
-    body         TEXT NOT NULL -- JSON of package incident; last, so that lists do not read it
+    revision     INTEGER NOT NULL
 ) STRICT;
+
+-- Their states, apart, so that lists of thousands need not read them.
+CREATE TABLE incident_bodies (
+    incident TEXT NOT NULL PRIMARY KEY REFERENCES incidents (id),
+    body     TEXT NOT NULL -- JSON of package incident
+) STRICT;
+
 CREATE INDEX incidents_by_key ON incidents (key, opened) WHERE closed = 0;
 CREATE INDEX incidents_due ON incidents (next_due) WHERE next_due > 0;
 CREATE INDEX incidents_listed ON incidents (closed, rank DESC, opened DESC, id);
