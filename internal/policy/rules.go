@@ -79,6 +79,8 @@ type guarded struct {
 // Error is a rule that was refused.
 type Error struct {
 	Config, Watch, Problem, Hint string
+	// Text is what is wrong, as the configuration has it, or "".
+	Text string
 }
 
 // Error is one line without the hint.
@@ -279,6 +281,7 @@ func (c *compiler) issuers(e *Expect) {
 				hint = "did you mean " + join(near, " or ") + "?"
 			}
 			c.refuse(at, fmt.Sprintf("issuers: no CA owner is known as %q", clip(text)), hint)
+			c.errs[len(c.errs)-1].(*Error).Text = text
 		case len(owners) > 1:
 			c.warn(at, "%s stands for %s: a certificate of either is expected", text, join(owners, " and "))
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/tocsin-ct/tocsin/cert"
 	"github.com/tocsin-ct/tocsin/internal/facts"
 	"github.com/tocsin-ct/tocsin/internal/policy"
+	"github.com/tocsin-ct/tocsin/internal/policy/rule"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
 
@@ -52,6 +53,10 @@ type situation struct {
 	cert  cert.Certificate
 	facts facts.Facts
 	match []watch.Match
+	// logged is when a log gave it, rules are those of the operator in a file.
+	logged time.Time
+	rules  string
+	now    time.Time
 }
 
 // promised is the situation in which all that can be promised holds.
@@ -115,5 +120,22 @@ func compile(t testing.TB, w ...policy.Watch) *policy.Rules {
 
 func (s *situation) decide(t testing.TB) policy.Verdict {
 	t.Helper()
-	return policy.Decide(policy.Input{Matches: s.match, Cert: &s.cert, Facts: s.facts, Rules: compile(t, s.watch), Now: start})
+	return policy.Decide(s.input(t))
+}
+
+func (s *situation) input(t testing.TB) policy.Input {
+	t.Helper()
+	rules := compile(t, s.watch)
+	if s.rules != "" {
+		set, err := rule.New([]rule.File{{Path: "rules.yaml", Text: []byte(s.rules)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules = rules.With(set)
+	}
+	now := s.now
+	if now.IsZero() {
+		now = start
+	}
+	return policy.Input{Matches: s.match, Cert: &s.cert, Facts: s.facts, Rules: rules, Logged: s.logged, Now: now}
 }
