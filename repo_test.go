@@ -50,6 +50,8 @@ var mayImport = map[string][]string{
 	"internal/process":       {},
 	"internal/systemd":       {},
 	"internal/bundle":        {"ctlog"},
+	"internal/egress":        {},
+	"internal/proposal":      {"cert", "internal/facts", "internal/watch"},
 	"internal/app":           {"internal/api", "internal/incident", "internal/route", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
 	"internal/lab":           {"internal/lab/"},
 	"internal/lab/":          {"internal/lab/"},
