@@ -343,3 +343,22 @@ func BenchmarkTenThousandOpenIncidentsAreListed(b *testing.B) {
 	}
 	b.ReportMetric(100, "limit-ms/op")
 }
+
+func TestAReceiverThatComesBackIsNotToldEarlyOfWhatWasPutOff(t *testing.T) {
+	s := open(t)
+	now := time.Now()
+	if _, err := s.Enqueue(t.Context(), OutboxRow{ID: "failed", Receiver: "r", Kind: "k"}, OutboxRow{ID: "monday", Receiver: "r", Kind: "k", NextAttempt: now.Add(48 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Failed(t.Context(), "failed", errors.New("no"), now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wake(t.Context(), "r", now); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[time.Duration]int{0: 1, 49 * time.Hour: 2} {
+		if due, err := s.Due(t.Context(), "r", now.Add(at), 10); err != nil || len(due) != want {
+			t.Errorf("after %v: %+v, %v", at, due, err)
+		}
+	}
+}

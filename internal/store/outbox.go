@@ -131,10 +131,11 @@ func (s *Store) Drop(ctx context.Context, id string, why string) error {
 	})
 }
 
-// Wake makes all pending messages of a receiver due at once: it has come back, and nothing need wait out its delay.
+// Wake makes all pending messages of a receiver due at once that it did not take: it has come back, and nothing need wait
+// out its delay. What was put off and not tried yet keeps its time.
 func (s *Store) Wake(ctx context.Context, receiver string, now time.Time) error {
 	return s.write(ctx, "waking a receiver", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE outbox SET next_attempt = ?1 WHERE receiver = ?2 AND state = 'pending' AND next_attempt > ?1`,
+		_, err := tx.ExecContext(ctx, `UPDATE outbox SET next_attempt = ?1 WHERE receiver = ?2 AND state = 'pending' AND next_attempt > ?1 AND attempts > 0`,
 			millis(now), receiver)
 		return err
 	})
