@@ -53,6 +53,10 @@ func (k *checker) file(f *file) {
 	if f.Coverage != nil {
 		k.coverage(f.Coverage)
 	}
+	k.routes(f)
+	if f.Incidents != nil {
+		k.incidents(f.Incidents)
+	}
 	k.contact(f.Contact)
 	if f.State.Value != "" {
 		k.c.State = k.abs(f.State.Value)

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/tocsin-ct/tocsin/internal/route"
 	"github.com/tocsin-ct/tocsin/internal/watch"
 )
 
@@ -28,6 +29,9 @@ type Config struct {
 	Watches []Watch
 	// Receivers is empty when none is configured: then matches are printed.
 	Receivers []Receiver
+	// Routes is empty when none is configured: then all receivers are told.
+	Routes    []route.Route
+	Incidents Incidents
 	Logs      Logs
 	Coverage  Coverage
 	// Contact goes into the User-Agent with which logs are asked; "" when not given.

@@ -17,6 +17,8 @@ type file struct {
 	State     text            `yaml:"state"`
 	Poll      text            `yaml:"poll"`
 	Witnesses []text          `yaml:"witnesses"`
+	Incidents *incidentsEntry `yaml:"incidents"`
+	Routes    []routeEntry    `yaml:"routes"`
 }
 
 type watchEntry struct {
