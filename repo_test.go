@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"internal/bundle":        {"ctlog"},
 	"internal/egress":        {},
 	"internal/proposal":      {"cert", "internal/facts", "internal/watch"},
+	"internal/proposal/source": {"cert", "ctlog", "internal/bundle", "internal/facts", "internal/facts/journal", "internal/proposal", "internal/store"},
 	"internal/app":           {"internal/api", "internal/incident", "internal/route", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
 	"internal/lab":           {"internal/lab/"},
 	"internal/lab/":          {"internal/lab/"},
