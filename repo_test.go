@@ -24,8 +24,6 @@ const module = "github.com/tocsin-ct/tocsin/"
 // mayImport is the way of the data: what each package may import of this module. A package that is not named may
 // import nothing. Tests may import more, but never the command.
 var mayImport = map[string][]string{
-	"internal/policy/rule": {"internal/mistake"},
-
 	"cert":                   {},
 	"loglist":                {},
 	"ctlog":                  {"loglist"},
