@@ -21,7 +21,7 @@ type Usage struct {
 	RSS         uint64 `json:"rss"`
 	Heap        uint64 `json:"heap"`
 	MemoryLimit uint64 `json:"memory_limit,omitempty"`
-	// Files is the number of open file descriptors, FilesLimit how many there may be.
+	// Files is the number of open file descriptors (on Windows: handles), FilesLimit how many there may be.
 	Files      uint64 `json:"files"`
 	FilesLimit uint64 `json:"files_limit"`
 	// DiskFree and DiskSize are of the file system of the state file, for us as we are. Database is the state file with
