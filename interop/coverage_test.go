@@ -13,6 +13,12 @@ import (
 type coverage struct {
 	Logs   []loggedLog `json:"logs"`
 	Faults []toldFault `json:"faults"`
+	SCTs   promises    `json:"scts"`
+}
+
+// promises counts those of logs that were met in certificates.
+type promises struct {
+	Queued, Overdue, Reported, Proven, Unaudited, Invalid int
 }
 
 type loggedLog struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -303,6 +304,22 @@ func TestD06APromiseThatIsNotKeptIsReportedOnceWithEvidence(t *testing.T) {
 			checkEvidence(t, doc.Fault.Evidence, s.logs[other], i)
 		})
 	}
+}
+
+func TestD06ALogThatStandsStillIsReportedWhenItOwesAnSCT(t *testing.T) {
+	s := newStage(t)
+	s.issue()
+	stop := s.run(fromZero)
+	defer func() { stop() }()
+	s.lab.Static.Log.Faults.Set(fault.Faults{Freeze: true})
+	s.submitFinal(lab.ToRFC6962, s.issue()) // its precertificate stays out of the frozen head
+	s.until("one proven and one reported", func() bool { s.issue(); c := s.counts(); return c.Reported == 1 && c.Proven >= 1 && len(s.ear.of("fault")) > 0 })
+	told := s.ear.of("fault")
+	if len(told) != 1 || !strings.Contains(told[0].Text, "has shown no head that could hold it") {
+		t.Fatalf("told %d times: %+v", len(told), told)
+	}
+	s.lab.Static.Log.Faults.Set(fault.Faults{})
+	s.until("it goes on and keeps what it promised", func() bool { s.issue(); c := s.counts(); return c.Reported == 0 && len(s.ear.of("resolved")) == 1 })
 }
 
 // checkEvidence does what a third party would do, with the log's key from elsewhere: by the program's own means, and by

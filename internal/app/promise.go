@@ -200,7 +200,7 @@ func (v *visit) head(ctx context.Context, due time.Time) (h ctlog.Head, served t
 	newest := v.of.newest()
 	if v.newest == nil {
 		v.newest = new(ctlog.Head)
-		if newest.Raw != nil && newest.Size >= v.verified.Size && v.mayAsk(v.id, v.now) {
+		if newest.Raw != nil && newest.Size >= v.verified.Size && newest.Timestamp > v.verified.Timestamp && v.mayAsk(v.id, v.now) {
 			cctx, cancel := context.WithTimeout(ctx, auditTime)
 			defer cancel()
 			if err := v.of.client.Consistent(cctx, v.verified, newest); err == nil {
