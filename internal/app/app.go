@@ -21,6 +21,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/audit"
+	"github.com/tocsin-ct/tocsin/internal/incident"
 	"github.com/tocsin-ct/tocsin/internal/lists"
 	"github.com/tocsin-ct/tocsin/internal/notify"
 	"github.com/tocsin-ct/tocsin/internal/policy"
@@ -91,6 +92,8 @@ type Options struct {
 	Witnesses []ctlog.Witness
 	// Ours is what is known and heard of our own issuance.
 	Ours Ours
+	// Telling says whom incidents are told, and how patiently.
+	Telling Telling
 	// Contact and Version go into the User-Agent.
 	Contact, Version string
 	Logger           *slog.Logger // nil discards
@@ -109,6 +112,7 @@ type App struct {
 	ready     chan struct{} // closed when every log has a start that is stored
 
 	budgets  budgets
+	desk     sync.Mutex // held while incidents are read, stepped and written
 	keeper   keeper
 	side     sync.WaitGroup // what is said beside the outbox
 	reloaded chan struct{}  // asks for a look at changed files
@@ -136,6 +140,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	}
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
+	}
+	if a.opts.Telling.Incidents == (incident.Config{}) {
+		a.opts.Telling.Incidents = incident.Defaults
 	}
 	switch {
 	case opts.Stations == nil || len(opts.Stations.Watches) == 0:
@@ -218,6 +225,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.decide)
 	start(a.audit)
 	start(a.deliver)
+	start(a.pass)
 	start(a.own)
 	start(a.probe)
 	start(a.listen)
@@ -257,9 +265,9 @@ func (a *App) cannotSee(why string) {
 	a.blind = append(a.blind, why)
 }
 
-// decided counts what rings. A verdict that queued nothing rang before.
-func (a *App) decided(level policy.Level, queued int) {
-	if level >= policy.Alarm && queued > 0 {
+// decided counts what rings. A verdict that brings no news rang before.
+func (a *App) decided(level policy.Level, news bool) {
+	if level >= policy.Alarm && news {
 		a.rang.Add(1)
 	}
 }

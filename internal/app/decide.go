@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/cert"
 	"github.com/tocsin-ct/tocsin/internal/expectation"
 	"github.com/tocsin-ct/tocsin/internal/notify"
+	"github.com/tocsin-ct/tocsin/internal/policy"
+	"github.com/tocsin-ct/tocsin/internal/route"
 	"github.com/tocsin-ct/tocsin/internal/store"
 )
 
@@ -64,7 +67,7 @@ func (a *App) decideDue(ctx context.Context) (int, error) {
 		a.decides()
 		a.hook(FiledNotDecided)
 		err := a.decideOne(ctx, &due[i])
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errAgain) {
 			continue
 		}
 		// One that cannot be decided must not stand in the way of the others.
@@ -89,33 +92,83 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 	if err != nil {
 		return err
 	}
-	own, err := a.records(ctx, r, is.ID, firstLogged(is, seen))
+	r.Logged = firstLogged(is, seen)
+	own, err := a.records(ctx, r, is.ID, r.Logged)
 	if err != nil {
 		return err
 	}
+	issued := st.issued(r)
+	if err := a.history(ctx, r, is.ID, issued, is.FirstSeen); err != nil {
+		return err
+	}
 	v := st.Decide(r, now)
+	if until := is.FirstSeen.Add(v.Wait); v.Wait > 0 && now.Before(until) && !a.opts.Once {
+		return a.store.Postpone(ctx, is.ID, until, errSettling)
+	}
 	doc := st.Document(r, &v, now)
 	doc.Sightings = sightings(seen)
 	var filed []cert.Oddity
 	if json.Unmarshal(is.Oddities, &filed) == nil {
 		addOddities(&doc, filed)
 	}
-	rows, err := notify.Rows(doc, is.ID, a.receivers)
+	rows, err := notify.Rows(doc, is.ID, a.streams(&v, now))
+	if err != nil {
+		return err
+	}
+	a.desk.Lock()
+	defer a.desk.Unlock()
+	d, err := a.docket(ctx, now)
+	if err != nil {
+		return err
+	}
+	surprise := st.Surprise(r, &v, is.ID, is.FirstSeen)
+	if err := d.Decided(ctx, &surprise, v.Level, doc); err != nil {
+		return err
+	}
+	incidents, err := d.Rows(ctx, nil)
 	if err != nil {
 		return err
 	}
 	queued, err := a.store.Decide(ctx, store.Decision{
 		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed}), At: now, Outbox: rows,
 		SCTs: a.auditor.met(is, now), Uses: own.used(v.Uses), SPKI: r.Cert.SPKI, TBS: own.tbs, Journal: own.upTo,
+		Issued: issued, Incidents: incidents,
 	})
-	if errors.Is(err, store.ErrUsedUp) { // between reading and writing: now it is known
-		return a.decideOne(ctx, is)
+	if errors.Is(err, store.ErrUsedUp) { // between reading and writing: it is decided again at once
+		return errAgain
 	}
 	if err != nil {
 		return err
 	}
-	a.decided(v.Level, queued)
+	a.decided(v.Level, queued > 0 || d.Told())
 	return nil
+}
+
+// errSettling is why a decision waits: see policy.Verdict.Wait. errAgain ends one that has to be taken again at once.
+var (
+	errSettling = errors.New("waiting for what our own records may still say (settle)")
+	errAgain    = errors.New("what it rests on has changed meanwhile")
+)
+
+// streams are the receivers that are told of each certificate: of one that rings, those to which the routes lead.
+func (a *App) streams(v *policy.Verdict, now time.Time) (out []notify.Receiver) {
+	m := route.Matter{Level: v.Level}
+	for _, w := range v.Watches {
+		if w.Level >= policy.Alarm {
+			m.Owners, m.Watches = append(m.Owners, w.Owner), append(m.Watches, w.Watch)
+		}
+	}
+	var names []string
+	for _, r := range a.receivers {
+		names = append(names, r.Name())
+	}
+	walk := route.Walk(a.opts.Telling.Routes, names, m, now)
+	for _, r := range a.receivers {
+		if r.Stream() && (v.Level < policy.Alarm || slices.ContainsFunc(walk.To, func(d route.Delivery) bool { return d.Receiver == r.Name() })) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // decidedOn is what was known at a decision, for explain.

@@ -88,6 +88,7 @@ func (a *App) handler() http.Handler {
 		x, err := Explain(r.Context(), a.store, r.PathValue("prefix"))
 		reply(w, x, err)
 	})
+	a.incidentRoutes(mux)
 	mux.Handle("/api/v1/", api.Handler(a.newControl(), api.Options{Operator: true, Logger: a.logger}))
 	return mux
 }

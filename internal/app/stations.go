@@ -51,6 +51,8 @@ type Reading struct {
 	Cert    *cert.Certificate
 	Matches []watch.Match
 	Facts   facts.Facts
+	// Logged is the earliest time that a log gave it; zero where that is not known.
+	Logged time.Time
 	// Fingerprint is the SHA-256 of the certificate as people know it: of the precertificate where it could be
 	// believed, else of Bytes.
 	Fingerprint [32]byte
@@ -140,7 +142,7 @@ func without(chain [][]byte, der []byte) [][]byte {
 
 // Decide judges a reading at the given time.
 func (s *Stations) Decide(r *Reading, now time.Time) policy.Verdict {
-	return policy.Decide(policy.Input{Matches: r.Matches, Cert: r.Cert, Facts: r.Facts, Rules: s.Rules, Now: now})
+	return policy.Decide(policy.Input{Matches: r.Matches, Cert: r.Cert, Facts: r.Facts, Rules: s.Rules, Logged: r.Logged, Now: now})
 }
 
 // FromEntry is the subject of an entry of a log, with the chain that came beside it.
