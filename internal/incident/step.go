@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/internal/policy"
@@ -93,7 +94,7 @@ func (s *step) seen(e *Seen) {
 		s.Updated = now
 	}
 	if s.Title == "" {
-		s.Title, s.Drill = e.Title, e.Drill
+		s.Title, s.Drill = strings.ToValidUTF8(e.Title[:min(len(e.Title), 2*maxValue)], ""), e.Drill
 	}
 	s.Drill = s.Drill && e.Drill
 	s.count(before, e.Level)

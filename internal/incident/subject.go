@@ -6,8 +6,11 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/policy"
 )
 
-// maxSet bounds each list of a [Subject].
-const maxSet = 128
+// maxSet bounds each list of a [Subject], maxValue each text in it in bytes: a certificate may hold anything as a name.
+const (
+	maxSet   = 128
+	maxValue = 256
+)
 
 // Subject is what a certificate, or all certificates of an incident, touch and break: what silences are held against.
 // Lists are sorted and bounded; Over names those that were cut.
@@ -48,7 +51,7 @@ func (s *Subject) add(what string, list *[]string, value string) {
 	at, there := slices.BinarySearch(*list, value)
 	switch {
 	case there:
-	case len(*list) >= maxSet:
+	case len(*list) >= maxSet || len(value) > maxValue:
 		if !slices.Contains(s.Over, what) {
 			s.Over = append(s.Over, what)
 		}
