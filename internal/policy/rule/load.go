@@ -328,26 +328,29 @@ func (d *reader) join(s *Set, e entry, seen map[string]*Rule) {
 func (d *reader) whole(e *entry, at mark, replaces bool) {
 	r := &e.rule
 	before := len(d.errs)
+	_, given := e.has["when"]
+	if m := mistake.Closest(r.ID, d.builtin.ids()); !given && m != "" {
+		d.refuse(at, fmt.Sprintf("no built-in rule has the id %s, and a rule of your own needs a condition", r.ID), fmt.Sprintf("did you mean to override %s?", m))
+		e.bad = true
+		return
+	}
 	if r.Title == "" {
 		d.refuse(at, fmt.Sprintf("rule %s has no title", r.ID), "say in a few words what it finds: title: A CA that we do not use signed for example.com")
 	}
 	if _, given := e.has["severity"]; !given {
 		d.refuse(at, fmt.Sprintf("rule %s has no severity", r.ID), "write severity: digest, alarm, page, surprise (the level that the watch gives its surprises), expected, or simulate")
 	}
-	if _, given := e.has["when"]; !given {
-		hint := "say in which case it fires: when: '…'"
-		if m := mistake.Closest(r.ID, d.builtin.ids()); m != "" {
-			hint = fmt.Sprintf("say in which case it fires, or did you mean to override %s?", m)
-		}
-		d.refuse(at, fmt.Sprintf("rule %s has no when", r.ID), hint)
+	if !given {
+		d.refuse(at, fmt.Sprintf("rule %s has no when", r.ID), "say in which case it fires: when: '…'")
 	}
 	if r.On == "" {
 		r.On = OnCertificate
 	}
 	if r.Say == "" {
-		r.Say = r.Title
+		r.Say, r.say = r.Title, []piece{{text: r.Title}}
+	} else {
+		r.say = d.template(e.has["say"], r.Say, r.On == OnName)
 	}
-	r.say = d.template(e.has["say"], r.Say, r.On == OnName)
 	e.bad = e.bad || len(d.errs) > before
 }
 

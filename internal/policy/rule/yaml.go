@@ -32,6 +32,9 @@ const maxErrors = 20
 type mark struct{ line, column int }
 
 func (d *reader) refuse(at mark, problem, hint string) {
+	if at.line < 1 {
+		at = mark{1, 1}
+	}
 	if len(d.errs) < maxErrors {
 		d.errs = append(d.errs, &mistake.Error{File: d.path, Line: at.line, Column: at.column, Problem: problem, HintText: hint,
 			Excerpt: mistake.Excerpt(d.lines, at.line, at.column)})
@@ -163,7 +166,7 @@ func (d *reader) plain(n ast.Node, key string) bool {
 			name = n.Value.String()
 		}
 		if strings.HasPrefix(name, ".") {
-			d.refuse(at, "* begins an alias in YAML, and the text is lost", fmt.Sprintf(`under(name, %q) stands for the zone; a text with * needs quotes`, strings.TrimPrefix(name, ".")))
+			d.refuse(at, "* begins an alias in YAML, and the text is lost", fmt.Sprintf(`touches(cert.names, %q) stands for the name and all beneath it; a text with * needs quotes`, strings.TrimPrefix(name, ".")))
 		} else {
 			d.refuse(at, "aliases (*) are not used here", fmt.Sprintf("write the value of %s here, or put quotes around it", key))
 		}
