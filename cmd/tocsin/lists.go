@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -136,6 +137,13 @@ func age(seconds float64) string {
 // listSources are the lists to follow: of the flag, of the config, or the public one.
 func listSources(c *config.Config, flag string) ([]lists.Source, error) {
 	configured := c.Logs.Lists
+	if flag != "" && flag != "none" && !strings.Contains(flag, "://") { // remembered by its name, wherever the next start is from
+		abs, err := filepath.Abs(flag)
+		if err != nil {
+			return nil, fmt.Errorf("finding the log list %s: %w", flag, err)
+		}
+		flag = abs
+	}
 	switch {
 	case flag == "none", flag == "" && c.Logs.None:
 		return nil, nil

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/tocsin-ct/tocsin/ctlog"
 	"github.com/tocsin-ct/tocsin/internal/app"
+	"github.com/tocsin-ct/tocsin/internal/config"
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
 	"github.com/tocsin-ct/tocsin/internal/lab/sequence"
 	"github.com/tocsin-ct/tocsin/internal/lists"
@@ -400,5 +402,26 @@ func TestWithoutNetworkAndCopyThePublicListIsTheOneInTheProgram(t *testing.T) {
 		if !strings.Contains(buf.String(), want) {
 			t.Errorf("%q is not said: %s", want, buf.String())
 		}
+	}
+}
+
+func TestAListOfTheCommandLineIsRememberedByItsWholePath(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	here := need(filepath.Abs("logs.json"))(t)
+	for flag, want := range map[string]string{"logs.json": here, "./sub/../logs.json": here, here: here, loglist.DefaultURL: loglist.DefaultURL} {
+		got, err := listSources(&config.Config{}, flag)
+		if err != nil || len(got) != 1 || got[0].Name != want {
+			t.Errorf("%s: %+v, %v; want %s", flag, got, err, want)
+		}
+	}
+	// The key that the config has for it counts, however the flag is written.
+	key := need(x509.MarshalPKIXPublicKey(loglist.DefaultKey()))(t)
+	c := &config.Config{Logs: config.Logs{Lists: []config.List{{Source: here, SignatureKey: key}}}}
+	if got, err := listSources(c, "logs.json"); err != nil || len(got) != 1 || got[0].Key == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := listSources(&config.Config{}, "none"); err != nil || got != nil {
+		t.Errorf("none: %+v, %v", got, err)
 	}
 }
