@@ -12,45 +12,12 @@ import (
 
 	"github.com/tocsin-ct/tocsin/internal/app"
 	"github.com/tocsin-ct/tocsin/internal/lab/ca"
+	"github.com/tocsin-ct/tocsin/internal/lab/disk"
 )
-
-// smallDisk is a file system of a few megabytes of its own.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m,mode=0700"); err != nil {
-		t.Skipf("no file system of its own may be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fillDisk leaves no byte free; the file that takes all is returned.
-func fillDisk(t *testing.T, dir string) (ballast string) {
-	t.Helper()
-	ballast = filepath.Join(dir, "ballast")
-	f, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 1 << 16; size > 0; size /= 2 {
-		for {
-			if _, err := f.Write(make([]byte, size)); err != nil {
-				break
-			}
-		}
-	}
-	return ballast
-}
 
 func TestD12AFullDiskLosesNoAlarm(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t)
+	dir := disk.Small(t, 32)
 	w := newWorld(t, 1, toStdout)
 	state := filepath.Join(dir, "state.db")
 	d := w.watch(nil, "--from", "start", "--state", state)
@@ -59,7 +26,7 @@ func TestD12AFullDiskLosesNoAlarm(t *testing.T) {
 	w.log(w.labs[0].RFC6962.Log, first)
 	d.rings(first)
 
-	ballast := fillDisk(t, dir)
+	ballast := disk.Fill(t, dir)
 	var more []*ca.Issued
 	for range 40 {
 		more = append(more, w.issue())
@@ -101,7 +68,7 @@ func TestD12AFullDiskLosesNoAlarm(t *testing.T) {
 	}
 
 	// A start on a full disk says why, and with which status.
-	fillDisk(t, dir)
+	disk.Fill(t, dir)
 	d = w.watch(nil, "--state", state)
 	if code := d.wait(); code == 0 || !strings.Contains(d.stderr.String(), "hint: the disk is full: free some space") {
 		t.Errorf("it ended with %d and said: %s", code, d.stderr.String())
@@ -110,7 +77,7 @@ func TestD12AFullDiskLosesNoAlarm(t *testing.T) {
 
 func TestAReadOnlyDiskIsRefusedWithAWord(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t)
+	dir := disk.Small(t, 32)
 	w := newWorld(t, 1, toStdout)
 	state := filepath.Join(dir, "state.db")
 	d := w.watch(nil, "--state", state)

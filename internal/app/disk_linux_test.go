@@ -9,44 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tocsin-ct/tocsin/ctlog"
+	"github.com/tocsin-ct/tocsin/internal/lab/disk"
 )
-
-// smallDisk is a file system of a few megabytes of its own.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=3m,mode=0700"); err != nil {
-		t.Skipf("no file system of its own may be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no byte free; the file that takes all is returned.
-func fill(t *testing.T, dir string) (ballast string) {
-	t.Helper()
-	ballast = filepath.Join(dir, "ballast")
-	f, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for size := 1 << 16; size > 0; size /= 2 {
-		for {
-			if _, err := f.Write(make([]byte, size)); err != nil {
-				break
-			}
-		}
-	}
-	return ballast
-}
 
 func TestAFullDiskIsToldWithoutTheStateFile(t *testing.T) {
 	for _, down := range []bool{false, true} {
@@ -55,7 +20,7 @@ func TestAFullDiskIsToldWithoutTheStateFile(t *testing.T) {
 			name = "to one that is down, when both are back"
 		}
 		t.Run(name, func(t *testing.T) {
-			dir := smallDisk(t)
+			dir := disk.Small(t, 3)
 			synctest.Test(t, func(t *testing.T) {
 				r := &taker{}
 				a, end := tended(t, filepath.Join(dir, "state.db"), r)
@@ -64,7 +29,7 @@ func TestAFullDiskIsToldWithoutTheStateFile(t *testing.T) {
 				if told, _ := r.codes(t); told != nil {
 					t.Fatalf("told while all was well: %q", told)
 				}
-				ballast := fill(t, dir)
+				ballast := disk.Fill(t, dir)
 				r.refuse(down)
 				a.fault(ctlog.Fault{Kind: ctlog.FalseTime, LogName: "L0", Text: "seen while the disk was full", At: time.Now(), Evidence: json.RawMessage("{}")})
 				time.Sleep(10 * time.Minute)
