@@ -181,13 +181,13 @@ type Past struct {
 // WouldMute is what a silence would have muted.
 type WouldMute struct {
 	// Issuances are those certificates, the newest first; of Seen that many rang.
-	Issuances []string
-	Seen      int
+	Issuances []string `json:"issuances"`
+	Seen      int      `json:"seen"`
 	// Addresses counts those that touch an address; Rules counts by rule.
-	Addresses int
-	Rules     map[string]int
+	Addresses int            `json:"addresses"`
+	Rules     map[string]int `json:"rules"`
 	// Spared counts those of which only a part is covered, so that they would ring.
-	Spared int
+	Spared int `json:"spared"`
 }
 
 // Preview says what a silence would have muted, had it been in force all along.
