@@ -20,6 +20,8 @@ type Result struct {
 	// Ident is the first name or address for which it fires, and More how many others there are, for rules on: name.
 	Ident string
 	More  int
+
+	seen map[string]bool // texts of idents: a name may stand in several places
 }
 
 // Evaluate returns the rules that fire, in order. idents are the names and addresses for the rules on: name, and may be
@@ -59,9 +61,10 @@ func join(before, r *Result, ident string) *Result {
 	case r == nil:
 		return before
 	case before == nil || before.Excepted != nil && r.Excepted == nil:
-		r.Ident = Safe(ident)
+		r.Ident, r.seen = Safe(ident), map[string]bool{ident: true}
 		return r
-	case r.Excepted == nil || before.Excepted != nil:
+	case (r.Excepted == nil || before.Excepted != nil) && !before.seen[ident]:
+		before.seen[ident] = true
 		before.More++
 	}
 	return before

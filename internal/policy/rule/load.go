@@ -133,9 +133,12 @@ func (d *reader) rule(n ast.Node, end int) *entry {
 		return nil
 	}
 	e := &entry{has: map[string]scalar{}}
+	whole := map[string]bool{} // what was read without a complaint
 	for _, key := range []string{"id", "title", "help", "on", "severity", "when", "say", "next"} {
 		if kv := values[key]; kv != nil {
+			told := len(d.errs)
 			e.has[key] = d.text(kv, key, key == "when" || key == "say")
+			whole[key] = len(d.errs) == told
 		}
 	}
 	at := startOf(n)
@@ -155,7 +158,7 @@ func (d *reader) rule(n ast.Node, end int) *entry {
 		r.On = d.builtin.Rule(r.ID).On // an override looks at the same
 	}
 	name := r.On == OnName
-	if e.has["when"].value != "" && len(d.errs) == before {
+	if e.has["when"].value != "" && whole["when"] {
 		r.when = d.condition(e.has["when"], "when", name)
 	}
 	if values["except"] != nil {
