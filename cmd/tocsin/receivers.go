@@ -99,7 +99,7 @@ func receiver(r config.Receiver, w io.Writer, json bool) (notify.Receiver, error
 
 // receiversCmd shows the receivers of a configuration, and tries one.
 type receiversCmd struct {
-	List receiversListCmd `cmd:"" default:"1" help:"Show who is told."`
+	List receiversListCmd `cmd:"" default:"withargs" help:"Show who is told."`
 	Test receiversTestCmd `cmd:"" help:"Send a message that says that it is a test, and succeed only when the receiver took it."`
 }
 

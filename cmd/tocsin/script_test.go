@@ -29,6 +29,7 @@ import (
 //	await FILE TEXT               waits until a file holds a text
 //	damage FILE                   overwrites all of a file but its first page
 //	plain FILE TO                 writes FILE with all that changes from run to run replaced
+//	endpoint STATUS FILE CONFIG…  starts an https server that writes what it is sent into FILE
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"issue": issueCmd, "status": statusCmd, "until": untilCmd, "await": awaitCmd, "plain": plainCmd,
-			"damage": damageCmd,
+			"damage": damageCmd, "endpoint": endpointCmd,
 		},
 	})
 }

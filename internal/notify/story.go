@@ -127,9 +127,9 @@ func (s *story) label() string {
 // subject is one line for lists of messages.
 func (s *story) subject() string {
 	title := s.Title
-	// The texts of notices begin with the same word in capitals.
-	if rest, ok := strings.CutPrefix(title, s.label()+" "); ok {
-		title = strings.TrimSpace(rest)
+	// The texts of notices begin with the same word.
+	if n := len(s.label()); len(title) > n+1 && strings.EqualFold(title[:n], s.label()) && strings.ContainsRune(" :", rune(title[n])) {
+		title = strings.TrimLeft(title[n:], " :")
 	}
 	return s.label() + ": " + title
 }
