@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"internal/drill":         {"cert", "internal/lab", "internal/lab/"},
 	"internal/bench":         {"ctlog", "internal/app", "internal/bench/limit", "internal/lab", "internal/lab/", "internal/watch", "loglist"},
 	"cmd/tocsin": {"internal/api", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
-		"internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
+		"internal/lists", "internal/mistake", "internal/notify", "internal/policy", "internal/policy/rule", "internal/store", "internal/watch", "loglist"},
 }
 
 // sources are the Go files of the main module by directory, without those of nested modules and of testdata.
@@ -291,7 +291,7 @@ func TestEveryCommandAndFlagIsDocumented(t *testing.T) {
 		t.Fatalf("found %v and %v", commands, flags)
 	}
 	for _, c := range commands {
-		if !regexp.MustCompile("(?m)^#+ .*`?tocsin (lab |logs |bench )?" + c + "\\b").MatchString(text) {
+		if !regexp.MustCompile("(?m)^#+ .*`?tocsin (lab |logs |bench |policy )?" + c + "\\b").MatchString(text) {
 			t.Errorf("docs/commands.md has no heading for %q", c)
 		}
 	}

@@ -42,6 +42,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
 		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
+		"policycheck": &policyChecked{}, "policytest": &policyTested{}, "policyrule": &policyRule{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`
 			Fault faultOfALog `json:"fault"`

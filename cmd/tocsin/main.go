@@ -36,6 +36,7 @@ type cli struct {
 	Lab       labCmd       `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
 	Match     matchCmd     `cmd:"" help:"Say what tocsin would make of certificates in files."`
 	Explain   explainCmd   `cmd:"" help:"Show the decision for one issuance, clause by clause."`
+	Policy    policyGroup  `cmd:"" help:"Check and test the config and the rules."`
 	Logs      logsGroup    `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
 	Lists     listsCmd     `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
 	Receivers receiversCmd `cmd:"" help:"Show who is told, and send a test message."`

@@ -63,7 +63,7 @@ func stations(c *config.Config) (st *app.Stations, warnings []string, err error)
 	st = &app.Stations{Owners: owners}
 	var rules []policy.Watch
 	for _, w := range c.Watches {
-		r := policy.Watch{Name: w.Name, Owner: w.Owner, Items: w.Items, Config: w.Place.String()}
+		r := policy.Watch{Name: w.Name, Owner: w.Owner, Items: w.Items, Lookalike: w.Lookalike, Config: w.Place.String()}
 		if w.Surprise != "" {
 			if r.Surprise, err = policy.ParseSurprise(w.Surprise); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", w.Place, err)
@@ -82,7 +82,7 @@ func stations(c *config.Config) (st *app.Stations, warnings []string, err error)
 		st.Watches = append(st.Watches, w.Watch)
 		rules = append(rules, r)
 	}
-	if st.Rules, err = policy.Compile(rules, owners); err != nil {
+	if st.Rules, err = ruled(c, rules, owners); err != nil {
 		return nil, nil, err
 	}
 	if st.Keys, err = facts.OpenKeys(st.Rules.KeySources()); err != nil {
@@ -90,6 +90,9 @@ func stations(c *config.Config) (st *app.Stations, warnings []string, err error)
 	}
 	st.Matcher = watch.New(st.Watches)
 	warnings = policy.Warnings(st.Rules)
+	for _, w := range st.Rules.Set().Warnings {
+		warnings = append(warnings, w.String())
+	}
 	for _, p := range st.Keys.Problems() {
 		warnings = append(warnings, p.String())
 	}

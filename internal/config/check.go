@@ -63,6 +63,7 @@ func (k *checker) file(f *file) {
 	}
 	k.c.Poll = k.duration(f.Poll, "poll", minPoll, maxPoll)
 	k.witnesses(f)
+	k.rules(f)
 }
 
 // Limits of durations; docs/config.md says why.
@@ -110,6 +111,7 @@ func (k *checker) watch(e *watchEntry, names map[string]mark) {
 		k.refuse(e.At, "this watch has no items: it would match nothing", "give it names, networks, names_file or networks_file")
 	}
 	k.surprise(e)
+	w.Lookalike = e.Lookalike.Value != nil && *e.Lookalike.Value
 	if e.Expect != nil {
 		w.Expect = k.expect(e.Expect)
 	}

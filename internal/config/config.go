@@ -42,6 +42,8 @@ type Config struct {
 	Poll time.Duration
 	// Witnesses are those whose cosignatures on checkpoints are verified.
 	Witnesses []Witness
+	// Rules are the files of rules beside the built-in ones.
+	Rules []RuleFile
 
 	lists []*list
 	self  stamp
@@ -56,6 +58,8 @@ type Watch struct {
 	Expect *Expect
 	// Surprise is "digest", "alarm" or "page", or "" when not given.
 	Surprise string
+	// Lookalike asks for names that people take for those of the watch.
+	Lookalike bool
 
 	inline []watch.Item
 }

@@ -27,6 +27,9 @@ func newDecoder(path string, text []byte) *decoder {
 const maxErrors = 20
 
 func (d *decoder) refuse(at mark, problem, hint string) {
+	if at == (mark{}) { // the file as a whole
+		at = mark{1, 1}
+	}
 	if len(d.errs) < maxErrors {
 		d.errs = append(d.errs, &Error{File: d.path, Line: at.line, Column: at.column, Problem: problem, HintText: hint, Excerpt: excerpt(d.lines, at.line, at.column)})
 	}

@@ -17,6 +17,7 @@ type file struct {
 	State     text            `yaml:"state"`
 	Poll      text            `yaml:"poll"`
 	Witnesses []text          `yaml:"witnesses"`
+	Rules     []text          `yaml:"rules"`
 	Incidents *incidentsEntry `yaml:"incidents"`
 	Routes    []routeEntry    `yaml:"routes"`
 }
@@ -31,6 +32,7 @@ type watchEntry struct {
 	NetworksFile text         `yaml:"networks_file"`
 	Expect       *expectEntry `yaml:"expect"`
 	Surprise     text         `yaml:"surprise"`
+	Lookalike    truth        `yaml:"lookalike"`
 }
 
 type expectEntry struct {

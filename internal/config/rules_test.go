@@ -1,0 +1,58 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFilesOfRulesAreFoundInOrderAndOnce(t *testing.T) {
+	path := write(t, "watch: [{names: [example.com], lookalike: true}]\nrules: [b.yaml, '*.yaml']\n", map[string]string{"b.yaml": "", "a.yaml": ""})
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(printed(err))
+	}
+	dir := filepath.Dir(path)
+	want := []string{filepath.Join(dir, "b.yaml"), filepath.Join(dir, "a.yaml"), filepath.Join(dir, "tocsin.yaml")}
+	if diff := cmp.Diff(want, c.RulePaths()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if !c.Watches[0].Lookalike || c.Rules[0].Place.Line != 2 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestRulesThatAreNotThere(t *testing.T) {
+	for text, want := range map[string]string{
+		"[nowhere.yaml]":   "tocsin.yaml:2:9: rules: there is no file nowhere.yaml",
+		"['no/*.yaml']":    `tocsin.yaml:2:9: rules: no file is like "no/*.yaml"`,
+		"['a[']":           "is not closed",
+		"[]":               "rules is an empty list",
+		"[folder]":         "is a directory",
+		"nowhere.yaml":     "rules is a list",
+		"[a.yaml, b: c]":   "a text is expected",
+		"[nowhere.yaml, ]": "there is no file",
+	} {
+		path := write(t, "watch: [{names: [example.com]}]\nrules: "+text+"\n", nil)
+		if err := os.Mkdir(filepath.Join(filepath.Dir(path), "folder"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(printed(err), "hint: ") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestRulesAreFoundInAConfigThatIsBrokenElsewhere(t *testing.T) {
+	path := write(t, "watch: [{nmaes: [example.com]}]\nrules: [a.yaml]\n", map[string]string{"a.yaml": ""})
+	if got := Partial(path).RulePaths(); len(got) != 1 || filepath.Base(got[0]) != "a.yaml" {
+		t.Errorf("%q", got)
+	}
+	if got := Partial(filepath.Join(t.TempDir(), "none")).RulePaths(); got != nil {
+		t.Errorf("%q", got)
+	}
+}
