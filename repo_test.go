@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"internal/siege":         {"cert", "ctlog", "internal/app", "internal/lab/", "internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},
 	"internal/drill":         {"cert", "internal/lab", "internal/lab/"},
 	"internal/bench":         {"ctlog", "internal/app", "internal/bench/limit", "internal/lab", "internal/lab/", "internal/watch", "loglist"},
-	"cmd/tocsin": {"internal/api", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
+	"cmd/tocsin": {"internal/egress", "internal/proposal", "internal/proposal/source", "internal/api", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
 		"internal/lists", "internal/mistake", "internal/notify", "internal/policy", "internal/policy/rule", "internal/store", "internal/watch", "loglist"},
 }
 

@@ -38,6 +38,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	text := string(need(os.ReadFile(filepath.Join("..", "..", "docs", "commands.md")))(t))
 	example := regexp.MustCompile("<!-- (\\w+) -->\n```json\n((?s:.*?))\n```")
 	types := map[string]any{
+		"init":  &initOutput{},
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
 		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},

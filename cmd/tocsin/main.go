@@ -31,6 +31,7 @@ const (
 )
 
 type cli struct {
+	Init      initCmd      `cmd:"" help:"Propose a config from zones, key directories, endpoints and what the logs have shown."`
 	Watch     watchCmd     `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
 	Drill     drillCmd     `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
 	Lab       labCmd       `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`

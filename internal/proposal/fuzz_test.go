@@ -32,11 +32,19 @@ func FuzzProposalIsReadBackAsProposed(f *testing.F) {
 		o.issued("letsencrypt.org", 9, 90, now, "example.net").Odd = called
 		o.Endpoints = []proposal.Endpoint{{Address: address, Name: "example.org", Key: key(77)}}
 		o.items("example.net")
-		if strings.TrimSpace(kept) != "" && utf8.ValidString(kept) {
-			o.Kept = []proposal.Kept{{Name: kept, Owner: kept, Items: []watch.Item{item(t, "example.edu")}, Issuers: []string{kept}}}
-		}
 		p := proposal.Propose(o.Evidence)
 		same(t, p)
+		o.Kept = []proposal.Kept{{Name: kept, Items: []watch.Item{item(t, "example.com")}, Issuers: []string{kept}}}
+		more := proposal.Propose(o.Evidence)
+		both, err := more.Into("watch:\n  - names: [example.com]\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		more.Section = both
+		if n := len(load(t, more).Watches); n != 1+len(more.Watches) {
+			t.Fatalf("%d watches, not %d:\n%s", n, 1+len(more.Watches), both)
+		}
+		p.Section += both
 		for i, c := range p.Section {
 			if c != '\n' && (c < ' ' || c > '~') {
 				t.Fatalf("character %q at %d of the proposal", c, i)

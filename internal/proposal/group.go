@@ -10,8 +10,8 @@ import (
 // fineness is what tells two watches apart.
 type fineness struct{ owner, wildcard bool }
 
-// From fine to coarse. Names and networks, the set of issuers, whether keys of ours are held, and what the configuration
-// in force says of surprises stay apart in all of them.
+// From fine to coarse. Names and networks, the set of issuers, and whether keys of ours are held stay apart in all of
+// them.
 var (
 	finest    = fineness{owner: true, wildcard: true}
 	byOwner   = fineness{owner: true}
@@ -28,15 +28,14 @@ type group struct {
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
-// groups parts the targets. The order follows from what is in a group, never from the evidence's: largest first.
+// groups parts the targets that no watch in force holds. The order follows from what is in a group, never from the evidence's: largest first.
 func (s *study) groups(how fineness) []*group {
 	byKey := map[string]*group{}
 	for _, t := range s.targets {
-		surprise := ""
 		if t.kept != nil {
-			surprise = t.kept.Surprise
+			continue
 		}
-		key := []string{"names", strings.Join(t.issuers, "\x01"), "other keys", surprise, "", ""}
+		key := []string{"names", strings.Join(t.issuers, "\x01"), "other keys", "", ""}
 		if !t.name() {
 			key[0] = "networks"
 		}
@@ -44,10 +43,10 @@ func (s *study) groups(how fineness) []*group {
 			key[2] = "own keys"
 		}
 		if how.owner {
-			key[4] = t.owner
+			key[3] = t.owner
 		}
 		if how.wildcard && t.wildcard {
-			key[5] = "wildcards"
+			key[4] = "wildcards"
 		}
 		k := strings.Join(key, "\x00")
 		g := byKey[k]
@@ -97,10 +96,10 @@ func larger(a, b *group) int {
 }
 
 // join makes the smallest group part of that with most issuers in common, among those of its kind. ok is false when no
-// two may be joined: names and networks never are, nor what is unknown with what is known, nor different surprises.
+// two may be joined: names and networks never are, nor what is unknown with what is known.
 func join(groups []*group) (_ []*group, ok bool) {
 	alike := func(a, b *group) bool {
-		return a.names() == b.names() && (len(a.issuers) == 0) == (len(b.issuers) == 0) && a.surprise() == b.surprise()
+		return a.names() == b.names() && (len(a.issuers) == 0) == (len(b.issuers) == 0)
 	}
 	for i := len(groups) - 1; i > 0; i-- { // the smallest of each kind stand last
 		small := groups[i]
@@ -143,13 +142,6 @@ func join(groups []*group) (_ []*group, ok bool) {
 	return groups, false
 }
 
-func (g *group) surprise() string {
-	if k := g.targets[0].kept; k != nil {
-		return k.Surprise
-	}
-	return ""
-}
-
 // owner is that of all targets, or "" where they differ.
 func (g *group) owner() string {
 	owner := g.targets[0].owner
@@ -159,13 +151,4 @@ func (g *group) owner() string {
 		}
 	}
 	return owner
-}
-
-// keptName is the name of the watch in force that holds all of the group, or "".
-func (g *group) keptName() string {
-	k := g.targets[0].kept
-	if k == nil || slices.ContainsFunc(g.targets, func(t *target) bool { return t.kept != k }) {
-		return ""
-	}
-	return k.Name
 }

@@ -134,11 +134,15 @@ func (s *study) judgeOne(t *target, known map[string]bool) {
 		switch {
 		case t.kept != nil && s.among(by, t.kept.Issuers):
 			continue
+		case t.kept != nil && len(t.kept.Issuers) > 0 && (a.ours > 0 || known[issuer]):
+			why = "the watch does not expect it"
 		case a.ours > 0, s.among(by, t.caa):
 		case t.hasCAA:
 			why = "the zone's CAA records do not allow it"
 		case !known[issuer]:
 			why = "nothing of yours speaks for it"
+		case !t.name() && n < fewest:
+			why = "no certificate here has a key of yours"
 		case n < fewest && most >= fewest && n*shareOfOne < total:
 			why = "all others here are of other issuers"
 		}

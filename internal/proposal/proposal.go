@@ -41,8 +41,9 @@ type Evidence struct {
 	Directories []Directory
 	// Issuances are what the logs show, or files, or endpoints; each once.
 	Issuances []Issuance
-	// Kept are the watches of the configuration that is in force.
-	Kept []Kept
+	// Kept are the watches of the configuration that is in force, Lists the files in [ListFolder] that it may use.
+	Kept  []Kept
+	Lists []string
 }
 
 // Zone is what one zone says of itself.
@@ -103,17 +104,20 @@ type Issuer struct {
 	Proven bool
 }
 
-// Kept is a watch of the configuration in force.
+// Kept is a watch of the configuration in force. It stays as it is: only what it does not hold is proposed.
 type Kept struct {
-	Name, Owner, Surprise string
-	Items                 []watch.Item
-	Issuers               []string // as [IssuerText] has them
+	Name, Owner string
+	Items       []watch.Item
+	Issuers     []string // as [IssuerText] has them
 }
 
 // Proposal is a configuration to be looked at.
 type Proposal struct {
-	// Section is the part of the configuration that begins with "watch:", ending in a newline.
+	// Section is the part of the configuration that begins with "watch:", ending in a newline. Where watches are in force,
+	// it holds only what comes to them: see [Proposal.Into].
 	Section string
+	// Notes are about the watches in force: lines without their mark.
+	Notes []string
 	// Lists are the files that it names.
 	Lists []List
 	// Watches are what Section and Lists say, without what is commented out.
@@ -151,11 +155,11 @@ type Doubt struct {
 	IDs    []string `json:"issuances"`
 }
 
-// Lines is how long the section is.
-func (p *Proposal) Lines() int { return strings.Count(p.Section, "\n") }
+// Lines is how long the proposal is.
+func (p *Proposal) Lines() int { return strings.Count(p.Section, "\n") + len(p.Notes) }
 
 // Propose makes a proposal. It first draws the watches as fine as the evidence allows: one for each owner, set of issuers
-// and kind of keys. While that takes more than [MaxLines] lines, it writes them closer, draws them coarser, and at last
+// and kind of keys. Watches in force are left alone: of these only doubts are told. While that takes more than [MaxLines] lines, it writes them closer, draws them coarser, and at last
 // joins the smallest.
 func Propose(e Evidence) *Proposal {
 	s := survey(&e)
@@ -352,9 +356,6 @@ func (s *study) names() {
 		}
 	}
 	for _, t := range s.targets {
-		if t.kept != nil && t.kept.Owner != "" {
-			t.owner = t.kept.Owner
-		}
 		slices.Sort(t.caa)
 		t.caa = slices.Compact(t.caa)
 	}
@@ -373,7 +374,8 @@ func within(name string, it watch.Item) bool {
 	return name == it.Name || !it.Exact && strings.HasSuffix(name, "."+it.Name)
 }
 
-// fold drops zones beneath another target of the same owner that say nothing of their own: the upper one watches them.
+// fold drops zones beneath a watch in force, or beneath another target of the same owner that say nothing of their own: the
+// upper one watches them.
 func (s *study) fold() {
 	byName := map[string]*target{}
 	for _, t := range s.targets {
@@ -391,7 +393,7 @@ func (s *study) fold() {
 				return false
 			}
 			if up := byName[above]; up != nil {
-				return up.owner == t.owner && (!t.hasCAA || slices.Equal(t.caa, up.caa))
+				return up.kept != nil || up.owner == t.owner && (!t.hasCAA || slices.Equal(t.caa, up.caa))
 			}
 			rest = above
 		}

@@ -398,6 +398,12 @@ func TestWhatIsProposed(t *testing.T) {
 				o.issued("fina.hr", i, 365, ago(i*50), "test1.hr", "1.1.1.1")
 			}
 		}, "1.1.1.1: issuers \ndoubt fina.hr: seen 12 times, last today: check; nothing of yours speaks for it\n"},
+		"a certificate for an address, by the organisation's own CA, is doubtful when its key is none of ours": {func(o *org) {
+			o.items("example.com", "192.0.2.0/24")
+			o.directory("/keys", 1)
+			o.issued("letsencrypt.org", 1, 90, ago(1), "example.com")
+			o.issued("letsencrypt.org", 2, 6, ago(2), "192.0.2.7")
+		}, "example.com: issuers letsencrypt.org; keys file:/keys; 100d; no wildcard; no foreign\n192.0.2.0/24: issuers \ndoubt letsencrypt.org: seen once, 2 days ago: check; no certificate here has a key of yours\n"},
 		"certificates for addresses with keys of ours are proposed": {func(o *org) {
 			o.items("192.0.2.0/24")
 			o.directory("/keys", 1)
@@ -410,11 +416,6 @@ func TestWhatIsProposed(t *testing.T) {
 				o.issued("letsencrypt.org", 1, 90, ago(i), "example.com").Issuer.Proven = false
 			}
 		}, "example.com: issuers ; digest\ndoubt : seen 9 times, last today: check; who issued it is not proven\n"},
-		"what the configuration has stays, and is joined by nothing that it lacks": {func(o *org) {
-			o.Kept = []proposal.Kept{{Name: "main", Owner: "web", Surprise: "page", Items: []watch.Item{item(o.t, "example.com"), item(o.t, "=www.example.org")}, Issuers: []string{"fina.hr"}}}
-			o.issued("fina.hr", 1, 365, ago(1), "example.com")
-			o.issued("ssl.com", 1, 365, ago(2), "example.com")
-		}, "example.com =www.example.org: issuers fina.hr; 400d; no wildcard; no foreign; page\ndoubt ssl.com: seen once, 2 days ago: check; nothing of yours speaks for it\n"},
 		"a zone beneath another of the same owner is no watch of its own": {func(o *org) {
 			o.items("example.com", "dev.example.com")
 		}, "example.com: issuers ; digest\n"},
@@ -476,21 +477,87 @@ func TestAggregate(t *testing.T) {
 }
 
 func TestTheRestOfAConfigurationStaysAsItIs(t *testing.T) {
-	p := &proposal.Proposal{Section: "watch:\n  - new\n"}
+	p := &proposal.Proposal{Section: "watch:\n  - new\n    x: y\n", Notes: []string{"n"}}
 	for name, row := range map[string]struct{ old, want string }{
-		"a new file":                         {"", "watch:\n  - new\n"},
-		"the section in the middle":          {"# top\nstate: x\n\nwatch:\n  # a\n  - old\n\n# of receivers\nreceivers:\n  - y\n", "# top\nstate: x\n\nwatch:\n  - new\n\n# of receivers\nreceivers:\n  - y\n"},
-		"the section at the end":             {"state: x\nwatch:\n- old\n- older", "state: x\nwatch:\n  - new\n"},
-		"a section in one line":              {"watch: [{names: [a.example]}]\nstate: x\n", "watch:\n  - new\nstate: x\n"},
-		"no section":                         {"state: x", "state: x\nwatch:\n  - new\n"},
-		"a comment below the first line":     {"watch:\n# a\n  - old\nstate: x\n", "watch:\n  - new\nstate: x\n"},
-		"lines that end as on other systems": {"watch:\r\n  - old\r\nstate: x\r\n", "watch:\n  - new\nstate: x\r\n"},
+		"a new file":                         {"", p.Section},
+		"the section in the middle":          {"# top\nstate: x\n\nwatch:\n  # a\n  - old\n\n# of receivers\nreceivers:\n  - y\n", "# top\nstate: x\n\nwatch:\n  #? n\n  # a\n  - old\n  - new\n    x: y\n\n# of receivers\nreceivers:\n  - y\n"},
+		"the section at the end":             {"state: x\nwatch:\n- old\n- older", "state: x\nwatch:\n#? n\n- old\n- older\n- new\n  x: y\n"},
+		"a section that is set in further":   {"watch:\n    - old:\n        - a\nstate: x\n", "watch:\n    #? n\n    - old:\n        - a\n    - new\n      x: y\nstate: x\n"},
+		"no section":                         {"state: x", "state: x\n" + p.Section},
+		"notes of the last time":             {"watch:\n  #? old note\n  - old\n  #? another\nstate: x\n#? not ours\n", "watch:\n  #? n\n  - old\n  - new\n    x: y\nstate: x\n#? not ours\n"},
+		"lines that end as on other systems": {"watch:\r\n  - old\r\nstate: x\r\n", "watch:\r\n  #? n\n  - old\r\n  - new\n    x: y\nstate: x\r\n"},
 	} {
-		if got := p.Into(row.old); got != row.want {
-			t.Errorf("%s: %q, want %q", name, got, row.want)
+		if got, err := p.Into(row.old); got != row.want || err != nil {
+			t.Errorf("%s: %q, want %q, %v", name, got, row.want, err)
 		}
+	}
+	if got, err := p.Into("watch: [{names: [a.example]}]\nstate: x\n"); err == nil {
+		t.Errorf("added to one line: %q", got)
 	}
 	if !proposal.Same("a # seen 1,204 times\n", "a # seen 1,310 times\n") || proposal.Same("a: 1\n", "a: 2\n") || proposal.Same("a # fina.hr\n", "a # ssl.com\n") {
 		t.Error("Same does not tell counts in comments from what counts")
+	}
+}
+
+func TestWhatIsInForceStaysAndOnlyMoreIsProposed(t *testing.T) {
+	const old = "watch:\n  # mine\n  - name: main\n    names: [example.com, =www.example.org]\n    expect: {issuers: [ssl.com, digicert.com], keys: [\"spki:" +
+		"00000000000000000000000000000000000000000000000000000000000000aa\"]}\n    surprise: page\n  - names: [example.edu]\nstate: x.db\n"
+	o := newOrg(t)
+	o.Kept = []proposal.Kept{
+		{Name: "main", Items: []watch.Item{item(t, "example.com"), item(t, "=www.example.org")}, Issuers: proposal.KeptIssuers(o.Owners, []string{"ssl.com", "digicert.com"})},
+		{Name: "example.edu", Items: []watch.Item{item(t, "example.edu")}},
+	}
+	o.Lists = []string{"names-by-letsencrypt.org.names"}
+	o.items("example.com", "dev.example.com", "example.net")
+	for i := range 5 {
+		for _, name := range []string{"a.example.net", "b.example.net", "c.example.net", "example.edu"} {
+			o.issued("letsencrypt.org", i, 90, now.Add(-time.Duration(i)*day), name)
+		}
+		o.issued("ssl.com", i, 90, now.Add(-time.Duration(i)*day), "example.com")
+	}
+	o.issued("fina.hr", 9, 90, now.Add(-12*day), "www.example.org")
+	for _, n := range []string{"example.com", "example.org", "example.edu", "example.net", "example.info"} {
+		o.Zones = append(o.Zones, proposal.Zone{Name: n, Owner: "noc"})
+	}
+	p := proposal.Propose(o.Evidence)
+	got, err := p.Into(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "later.golden", got)
+	path := filepath.Join(t.TempDir(), "tocsin.yaml")
+	if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var watches []string
+	for _, w := range c.Watches {
+		items := []string{w.Name}
+		for _, it := range w.Items {
+			items = append(items, it.Text)
+		}
+		watches = append(watches, strings.Join(items, " "))
+	}
+	want := []string{"main example.com =www.example.org", "example.edu example.edu", "noc: names by letsencrypt.org example.net", "noc: names of unknown issuers example.info example.org"}
+	if d := cmp.Diff(want, watches); d != "" {
+		t.Error(d)
+	}
+	// What was written is in force at the next run, and nothing more is proposed.
+	o.Kept = append(o.Kept, proposal.Kept{Name: "more", Items: []watch.Item{item(t, "example.net")}, Issuers: []string{"letsencrypt.org"}},
+		proposal.Kept{Name: "unknown", Items: []watch.Item{item(t, "example.org"), item(t, "example.info")}})
+	next := proposal.Propose(o.Evidence)
+	if len(next.Watches) > 0 {
+		t.Errorf("proposed again: %+v", next.Watches)
+	}
+	again, err := next.Into(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := next.Into(again)
+	if err != nil || once != again {
+		t.Errorf("a second run changes what the first one wrote (%v):\n%s", err, cmp.Diff(again, once))
 	}
 }

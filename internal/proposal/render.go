@@ -24,12 +24,21 @@ func (s *study) render(groups []*group, how layout) *Proposal {
 	p := &Proposal{Watches: []Watch{}, Doubts: []Doubt{}}
 	var b strings.Builder
 	b.WriteString("watch:\n")
-	for _, line := range s.head() {
-		b.WriteString("  # " + line + "\n")
+	if len(s.e.Kept) == 0 {
+		for _, line := range s.head() {
+			b.WriteString("  # " + line + "\n")
+		}
 	}
 	names, files := map[string]bool{}, map[string]bool{}
+	for _, k := range s.e.Kept {
+		names[k.Name] = true
+	}
+	for _, name := range s.e.Lists {
+		files[strings.TrimSuffix(strings.TrimSuffix(name, ".names"), ".networks")] = true
+	}
+	s.notes(how.doubts, p)
 	for _, g := range groups {
-		w := Watch{Name: unique(g.title(), names), Owner: g.owner(), Issuers: g.issuers, Surprise: g.surprise()}
+		w := Watch{Name: unique(g.title(), names), Owner: g.owner(), Issuers: g.issuers}
 		for _, t := range g.targets {
 			w.Items = append(w.Items, t.item.Text)
 		}
@@ -56,7 +65,7 @@ func (s *study) render(groups []*group, how layout) *Proposal {
 			if len(certs) > 0 && !s.foreign(g, certs) {
 				w.AllowForeignNames = &no
 			}
-		} else if g.names() && w.Surprise == "" {
+		} else if g.names() {
 			w.Surprise = "digest"
 		}
 		keys := []string{"name: " + quote(w.Name)}

@@ -8,11 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// title is what a watch is called: as in force, or by owner and issuers.
+// title is what a watch is called: by owner and issuers.
 func (g *group) title() string {
-	if name := g.keptName(); name != "" {
-		return name
-	}
 	what := "addresses"
 	if g.names() {
 		what = "names"

@@ -166,20 +166,32 @@ func isReverse(name string) bool {
 	return strings.HasSuffix(name, ".in-addr.arpa") || strings.HasSuffix(name, ".ip6.arpa")
 }
 
-// mailbox turns the name of a mailbox (RFC 1035 section 3.3.13) into an address. The dots of its first label are
-// escaped.
+// mailbox turns the name of a mailbox (RFC 1035 section 3.3.13) into an address: its first label, in which dots and
+// other characters are escaped (section 5.1), stands before the @.
 func mailbox(name string) string {
 	name = strings.TrimSuffix(name, ".")
+	var local []byte
 	for i := 0; i < len(name); i++ {
-		switch name[i] {
+		switch c := name[i]; c {
 		case '\\':
-			i++
+			if i+3 < len(name) && isDigit(name[i+1]) && isDigit(name[i+2]) && isDigit(name[i+3]) {
+				n := 100*int(name[i+1]-'0') + 10*int(name[i+2]-'0') + int(name[i+3]-'0')
+				local = append(local, byte(n))
+				i += 3
+			} else if i+1 < len(name) {
+				i++
+				local = append(local, name[i])
+			}
 		case '.':
-			return Clean(strings.ReplaceAll(name[:i], `\`, "") + "@" + strings.ToLower(name[i+1:]))
+			return Clean(string(local) + "@" + strings.ToLower(name[i+1:]))
+		default:
+			local = append(local, c)
 		}
 	}
 	return ""
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // OriginOf guesses the zone from the name of its file: db.example.com, example.com.zone, example.com. "" where the name
 // says nothing.

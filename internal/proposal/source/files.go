@@ -75,6 +75,16 @@ func zoneFile(path string, owners *facts.Owners) (proposal.Zone, error) {
 	return proposal.ReadZone(f, proposal.OriginOf(filepath.Base(path)), path, owners)
 }
 
+// authorities remembers the CA certificates of files: the chain of a certificate may lie in another one.
+func (s *Issuances) authorities(path string) {
+	_ = bundle.Read(path, func(it bundle.Item) error {
+		if it.Entry == nil {
+			s.cas.add(it.DER)
+		}
+		return nil
+	})
+}
+
 // Place is a directory as the operator names it, and as the configuration is to name it.
 type Place struct{ Path, As string }
 
@@ -101,13 +111,7 @@ func Directories(places []Place, into *Issuances) (dirs []proposal.Directory, er
 			d.Keys[k] = true
 		}
 		names := map[string]bool{}
-		var authority authorities
-		_ = bundle.Read(place.Path, func(it bundle.Item) error { // the journal told of what cannot be read
-			if it.Entry == nil {
-				authority.add(it.DER)
-			}
-			return nil
-		})
+		into.authorities(place.Path) // the journal told of what cannot be read
 		for {
 			found := j.Take(1000)
 			if len(found) == 0 {
@@ -115,7 +119,7 @@ func Directories(places []Place, into *Issuances) (dirs []proposal.Directory, er
 			}
 			for _, f := range found {
 				c := cert.Parse(f.DER)
-				into.add(one{bytes: f.DER, chain: authority.above(c)})
+				into.add(one{bytes: f.DER, chain: into.cas.above(c)})
 				for i := range c.Idents {
 					if id := &c.Idents[i]; id.Where == cert.InDNS && id.Odd == "" && len(id.Name) > 0 {
 						names[string(id.Name)] = true
@@ -135,14 +139,8 @@ func Directories(places []Place, into *Issuances) (dirs []proposal.Directory, er
 // Certificates collects those of files: PEM, DER, pages and tiles of logs, alone or below directories.
 func Certificates(paths []string, into *Issuances) error {
 	var errs []error
-	var authority authorities
 	for _, path := range paths {
-		_ = bundle.Read(path, func(it bundle.Item) error { // the second reading says what is wrong
-			if it.Entry == nil {
-				authority.add(it.DER)
-			}
-			return nil
-		})
+		into.authorities(path) // the second reading says what is wrong
 	}
 	for _, path := range paths {
 		errs = append(errs, bundle.Read(path, func(it bundle.Item) error {
@@ -167,7 +165,7 @@ func Certificates(paths []string, into *Issuances) error {
 				return nil
 			}
 			if !c.CA {
-				into.add(one{bytes: it.DER, chain: authority.above(c)})
+				into.add(one{bytes: it.DER, chain: into.cas.above(c)})
 			}
 			return nil
 		}))

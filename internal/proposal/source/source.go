@@ -28,6 +28,7 @@ const (
 // Issuances collects certificates, each issuance once.
 type Issuances struct {
 	owners *facts.Owners
+	cas    authorities
 	seen   map[cert.ID]int
 	list   []proposal.Issuance
 }
@@ -106,7 +107,7 @@ func identity(c *cert.Certificate, o *one, by *facts.Issuer) cert.ID {
 	return cert.Identity(tbs, key)
 }
 
-// authorities are the CA certificates among files: the chain of a certificate may lie in another one.
+// authorities are CA certificates by their subjects.
 type authorities struct {
 	n         int
 	bySubject map[string][]*cert.Certificate

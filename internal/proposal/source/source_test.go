@@ -158,7 +158,7 @@ func TestOneIssuanceIsOneWhereverItIsSeen(t *testing.T) {
 	if err := source.Certificates([]string{write(t, filepath.Join(dir, "other.pem"), pemOf(other))}, into); err != nil {
 		t.Fatal(err)
 	}
-	if len(into.List()) != 2 || into.List()[1].Issuer.Proven {
+	if len(into.List()) != 2 || !into.List()[1].Issuer.Proven {
 		t.Errorf("%+v", into.List())
 	}
 }
