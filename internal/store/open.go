@@ -56,14 +56,11 @@ func Open(path string, o *Options) (_ *Store, err error) {
 		s.lock.Close()
 	}()
 
-	fresh, err := prepareFile(path)
-	if err != nil {
+	if err := prepareFile(path); err != nil {
 		return nil, err
 	}
-	if fresh {
-		if err := mark(path); err != nil {
-			return nil, wrap(path, "creating the state", err)
-		}
+	if err := mark(path); err != nil {
+		return nil, wrap(path, "creating the state", err)
 	}
 	if s.w, err = writePool(path, opts); err != nil {
 		return nil, err
@@ -172,17 +169,16 @@ func inspect(path string) (int64, error) {
 
 // prepareFile creates an empty file, or checks the one that is there, and makes sure of its mode. SQLite gives the
 // files beside it (-wal, -shm, -journal) the same mode.
-func prepareFile(path string) (fresh bool, err error) {
+func prepareFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		return true, f.Close()
+		return f.Close()
 	}
 	if !errors.Is(err, fs.ErrExist) {
-		return false, wrap(path, "creating the state", err)
+		return wrap(path, "creating the state", err)
 	}
-	size, err := inspect(path)
-	if err != nil {
-		return false, err
+	if _, err := inspect(path); err != nil {
+		return err
 	}
 	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
 		info, err := os.Stat(name)
@@ -193,20 +189,29 @@ func prepareFile(path string) (fresh bool, err error) {
 			err = os.Chmod(name, 0o600)
 		}
 		if err != nil {
-			return false, fmt.Errorf("keeping the state to its owner: %w", err)
+			return fmt.Errorf("keeping the state to its owner: %w", err)
 		}
 	}
-	return size == 0, nil
+	return nil
 }
 
 // mark writes our mark into an empty file. It does so before the file is in WAL mode, so that the mark stands in the
-// file itself and [inspect] finds it.
+// file itself and [inspect] finds it. Whether it is empty SQLite says: one who died while he wrote the mark has left a
+// file that looks marked, and beside it the journal that takes the mark back.
 func mark(path string) error {
 	db, err := sql.Open("sqlite", dsn(path, "_pragma=synchronous(FULL)"))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var have, tables int64
+	if err := db.QueryRow("SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id").Scan(&have, &tables); err != nil {
+		return err
+	}
+	if have != 0 || tables > 0 { // what is not ours was refused by inspect
+		return nil
+	}
 	_, err = db.Exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 	return err
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -195,5 +196,36 @@ func TestAFolderThatCannotBeWrittenCanBeRead(t *testing.T) {
 	defer ro.Close()
 	if l, ok, err := ro.LoadLog(t.Context(), hash(1)); err != nil || !ok || l.Size != 5 {
 		t.Errorf("%+v, %v, %v", l, ok, err)
+	}
+}
+
+// Whoever is killed while he writes the mark leaves a file that looks marked, and a journal that takes the mark back.
+func TestOneWhoDiedWhileCreatingTheStateLeavesOneThatCanBeOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	if err := prepareFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := mark(path); err != nil {
+		t.Fatal(err)
+	}
+	// The header of a rollback journal (sqlite.org/fileformat2.html section 3) of a database of no page.
+	journal := make([]byte, 512)
+	copy(journal, "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")
+	binary.BigEndian.PutUint32(journal[20:], 512)  // sector size
+	binary.BigEndian.PutUint32(journal[24:], 4096) // page size
+	if err := os.WriteFile(path+"-journal", journal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is a state like any other
+		s, err := Open(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inspect(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
