@@ -313,7 +313,11 @@ func TestD06ALogThatStandsStillIsReportedWhenItOwesAnSCT(t *testing.T) {
 	defer func() { stop() }()
 	s.lab.Static.Log.Faults.Set(fault.Faults{Freeze: true})
 	s.submitFinal(lab.ToRFC6962, s.issue()) // its precertificate stays out of the frozen head
-	s.until("one proven and one reported", func() bool { s.issue(); c := s.counts(); return c.Reported == 1 && c.Proven >= 1 && len(s.ear.of("fault")) > 0 })
+	s.until("one proven and one reported", func() bool {
+		s.issue()
+		c := s.counts()
+		return c.Reported == 1 && c.Proven >= 1 && len(s.ear.of("fault")) > 0
+	})
 	told := s.ear.of("fault")
 	if len(told) != 1 || !strings.Contains(told[0].Text, "has shown no head that could hold it") {
 		t.Fatalf("told %d times: %+v", len(told), told)

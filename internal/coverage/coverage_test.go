@@ -52,8 +52,12 @@ func TestGrades(t *testing.T) {
 		{"a gap is uncovered, whatever is read behind it", func(l *Log) { l.Gaps = []Range{{From: 200, To: 456, Why: "404"}} }, Uncovered, "256 entries are owed that the log does not give"},
 		{"read and not verified is lagging", func(l *Log) { l.Position, l.Verified, l.Head = 1000, 900, 1000 }, Lagging, "0 entries are owed, the root is being verified"},
 		{"an hour without progress is within the patience", func(l *Log) { l.Progress = noon.Add(-time.Hour) }, Live, ""},
-		{"a log that takes a week to merge has seven hours", func(l *Log) { l.MMD, l.Watched, l.Progress = 7*24*time.Hour, noon.Add(-99*time.Hour), noon.Add(-7*time.Hour) }, Live, ""},
-		{"and no more", func(l *Log) { l.MMD, l.Watched, l.Progress = 7*24*time.Hour, noon.Add(-99*time.Hour), noon.Add(-7*time.Hour-time.Second) }, Blind, ""},
+		{"a log that takes a week to merge has seven hours", func(l *Log) {
+			l.MMD, l.Watched, l.Progress = 7*24*time.Hour, noon.Add(-99*time.Hour), noon.Add(-7*time.Hour)
+		}, Live, ""},
+		{"and no more", func(l *Log) {
+			l.MMD, l.Watched, l.Progress = 7*24*time.Hour, noon.Add(-99*time.Hour), noon.Add(-7*time.Hour-time.Second)
+		}, Blind, ""},
 		{"a patience that is given counts, a shorter one", func(l *Log) { l.Patience, l.Progress = time.Minute, noon.Add(-61*time.Second) }, Blind, ""},
 		{"and a longer one", func(l *Log) { l.Patience, l.Progress = 5*time.Hour, noon.Add(-5*time.Hour) }, Live, ""},
 		{"more is blind, since the last progress and with the cause", func(l *Log) {
