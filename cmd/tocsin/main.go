@@ -36,6 +36,9 @@ type cli struct {
 	Drill     drillCmd     `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
 	Lab       labCmd       `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
 	Match     matchCmd     `cmd:"" help:"Say what tocsin would make of certificates in files."`
+	Expect    expectGroup  `cmd:"" help:"Announce an issuance, so that it does not ring: narrow, counted, expiring."`
+	Journal   journalGroup `cmd:"" help:"Show what is known to be ours, and push a certificate, CSR or key."`
+	Token     tokenGroup   `cmd:"" help:"Make, list and revoke the tokens with which programs announce issuances."`
 	Explain   explainCmd   `cmd:"" help:"Show the decision for one issuance, clause by clause."`
 	Policy    policyGroup  `cmd:"" help:"Check and test the config and the rules."`
 	Logs      logsGroup    `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`

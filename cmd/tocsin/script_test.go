@@ -24,6 +24,10 @@ import (
 //
 //	issue FILE NAME|ADDRESS…      writes a certificate of the CA "Careless CA", and its chain to ca.pem
 //	issue -pre FILE NAME|ADDRESS… the same as a precertificate
+//	request FILE NAME|ADDRESS…    writes a certification request for the key that issue gives the first of these
+//	join FILE FROM…               writes one file of several
+//	revoke FILE                   revokes the token in a file, by tocsin.yaml
+//	port FILE                     writes a free port in place of PORT into a file, and into the environment
 //	status N COMMAND…             runs a command that must end with this status
 //	until TEXT COMMAND…           runs a command again and again until it prints this text
 //	await FILE TEXT               waits until a file holds a text
@@ -41,9 +45,15 @@ func TestScripts(t *testing.T) {
 			for _, v := range []string{"HOME", "XDG_STATE_HOME"} {
 				e.Setenv(v, filepath.Join(e.WorkDir, "home"))
 			}
+			hooks, err := filepath.Abs(filepath.Join("..", "..", "examples", "hooks"))
+			if err != nil {
+				return err
+			}
+			e.Setenv("HOOKS", hooks)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"request": requestCmd, "join": joinCmd, "port": portCmd, "revoke": revokeCmd,
 			"issue": issueCmd, "status": statusCmd, "until": untilCmd, "await": awaitCmd, "plain": plainCmd,
 			"damage": damageCmd, "endpoint": endpointCmd,
 		},

@@ -73,7 +73,7 @@ func stations(c *config.Config) (st *app.Stations, warnings []string, err error)
 			r.Expect = &policy.Expect{
 				Issuers: e.Issuers, Keys: e.Keys, MaxValidity: e.MaxValidity,
 				AllowWildcard: e.AllowWildcard, AllowForeignNames: e.AllowForeignNames,
-				Config: e.Place.String(), Places: map[string]string{},
+				Config: e.Place.String(), Places: map[string]string{}, Settle: settle(c, &w),
 			}
 			for key, at := range e.Places {
 				r.Expect.Places[key] = at.String()

@@ -64,6 +64,11 @@ func (c *watchCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	own, journalNotes, err := ours(cfg)
+	if err != nil {
+		return err
+	}
+	notes = append(notes, journalNotes...)
 	logs := len(set.Wanted())
 	for _, w := range append(warnings, notes...) {
 		fmt.Fprintf(screen, "tocsin: note: %s\n", notify.Safe(w, 500))
@@ -77,6 +82,7 @@ func (c *watchCmd) Run(p *process) error {
 	a, err := app.New(p.ctx, app.Options{
 		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Stations: st, Reload: reloader(cfg, st), Receivers: to,
 		MinOperators: cfg.Coverage.MinOperators, Patience: cfg.Coverage.Patience, PromisePatience: cfg.Coverage.PromisePatience, Reloading: sd.reloading, Witnesses: known,
+		Ours: own,
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
 		Logger: logger, Seams: p.seams,
 	})

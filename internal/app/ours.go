@@ -39,7 +39,7 @@ type Ours struct {
 // Times of the loops.
 const (
 	journalBatch   = 64
-	controlEvery   = time.Minute
+	controlEvery   = 15 * time.Second
 	controlLook    = 5 * time.Minute // at most, between two looks at what waits
 	controlTold    = 8 * 24 * time.Hour
 	probeEndpoints = time.Hour
@@ -53,9 +53,6 @@ func (a *App) newControl() *Control {
 // own follows what is ours until ctx is done: directories, positive control, the end of expectations.
 func (a *App) own(ctx context.Context) error {
 	a.syncKeys(ctx)
-	for _, p := range a.opts.Ours.Journal.Problems() {
-		a.logger.Warn("a directory of the journal", "file", p.File, "problem", p.Text)
-	}
 	var reload <-chan time.Time
 	if a.opts.Ours.Journal != nil {
 		tick := time.NewTicker(reloadEvery)

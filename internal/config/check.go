@@ -53,6 +53,12 @@ func (k *checker) file(f *file) {
 	if f.Coverage != nil {
 		k.coverage(f.Coverage)
 	}
+	if f.Journal != nil {
+		k.journal(f.Journal)
+	}
+	if f.API != nil {
+		k.api(f.API)
+	}
 	k.routes(f)
 	if f.Incidents != nil {
 		k.incidents(f.Incidents)
@@ -114,6 +120,7 @@ func (k *checker) watch(e *watchEntry, names map[string]mark) {
 	w.Lookalike = e.Lookalike.Value != nil && *e.Lookalike.Value
 	if e.Expect != nil {
 		w.Expect = k.expect(e.Expect)
+		w.Expect.Settle = k.settle(e)
 	}
 	w.Items = append(w.Items, w.inline...)
 	for _, l := range k.c.lists {
@@ -200,6 +207,9 @@ func (k *checker) expect(e *expectEntry) *Expect {
 
 // key checks one of the own keys and resolves its path.
 func (k *checker) key(t text) string {
+	if t.Value == "journal" { // whatever the journal holds
+		return t.Value
+	}
 	if pin, ok := strings.CutPrefix(t.Value, "spki:"); ok {
 		k.pin(t.At, pin)
 		return t.Value

@@ -34,6 +34,8 @@ type Config struct {
 	Incidents Incidents
 	Logs      Logs
 	Coverage  Coverage
+	Journal   Journal
+	API       API
 	// Contact goes into the User-Agent with which logs are asked; "" when not given.
 	Contact string
 	// State is the path of the database, "" when not given.
@@ -78,6 +80,8 @@ type Expect struct {
 	Keys                             []string
 	MaxValidity                      time.Duration
 	AllowWildcard, AllowForeignNames *bool
+	// Settle is how long a surprise by name waits for the journal; nil when not given.
+	Settle *time.Duration
 	// Place is where the expectation stands, Places where each of its conditions does, by key.
 	Place  watch.Place
 	Places map[string]watch.Place

@@ -13,6 +13,8 @@ type file struct {
 	Receivers []receiverEntry `yaml:"receivers"`
 	Logs      *logsEntry      `yaml:"logs"`
 	Coverage  *coverageEntry  `yaml:"coverage"`
+	Journal   *journalEntry   `yaml:"journal"`
+	API       *apiEntry       `yaml:"api"`
 	Contact   text            `yaml:"contact"`
 	State     text            `yaml:"state"`
 	Poll      text            `yaml:"poll"`
@@ -42,6 +44,7 @@ type expectEntry struct {
 	MaxValidity       text   `yaml:"max_validity"`
 	AllowWildcard     truth  `yaml:"allow_wildcard"`
 	AllowForeignNames truth  `yaml:"allow_foreign_names"`
+	Settle            text   `yaml:"settle"`
 }
 
 type logsEntry struct {

@@ -92,6 +92,9 @@ func (s *Store) Announce(ctx context.Context, e Expectation, since time.Time, ch
 			return err
 		}
 		late = len(ids)
+		if err := hasten(ctx, tx); err != nil {
+			return err
+		}
 		for _, id := range ids {
 			if err := reconsider(ctx, tx, id); err != nil {
 				return err

@@ -57,6 +57,8 @@ type Journalled struct {
 	Added, Ended int
 	// Reconsidered are the issuances that are decided again because of it.
 	Reconsidered [][32]byte
+
+	seen map[[32]byte]bool
 }
 
 // AddJournal adds entries, and makes the issuances that they concern undecided, in one transaction. Those that are there
@@ -75,7 +77,7 @@ func (s *Store) AddJournal(ctx context.Context, charge *Charge, trail []TrailEnt
 		}
 		return addTrail(ctx, tx, now, trail...)
 	})
-	if err == nil && len(done.Reconsidered) > 0 {
+	if err == nil && done.Added > 0 {
 		s.announce(TopicFiled)
 	}
 	return done, err
@@ -137,7 +139,7 @@ func (s *Store) SyncJournalKeys(ctx context.Context, keys []JournalEntry) (done 
 		}
 		return nil
 	})
-	if err == nil && len(done.Reconsidered) > 0 {
+	if err == nil && done.Added+done.Ended > 0 {
 		s.announce(TopicFiled)
 	}
 	return done, err
@@ -206,7 +208,17 @@ func addJournal(ctx context.Context, tx *sql.Tx, e *JournalEntry, now time.Time,
 		return err
 	}
 	done.Added++
+	// What waits for the journal, or was put off, is looked at again now.
+	if err := hasten(ctx, tx); err != nil {
+		return err
+	}
 	return concerned(ctx, tx, e, done)
+}
+
+// hasten ends the delay of what is undecided: see [Store.Postpone].
+func hasten(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `UPDATE issuances SET decide_after = 0 WHERE state = 'undecided' AND decide_after > 0`)
+	return err
 }
 
 // either runs next where a statement has changed nothing.
@@ -233,6 +245,13 @@ func concerned(ctx context.Context, tx *sql.Tx, e *JournalEntry, done *Journalle
 		return err
 	}
 	for _, id := range ids {
+		if done.seen[id] {
+			continue
+		}
+		if done.seen == nil {
+			done.seen = map[[32]byte]bool{}
+		}
+		done.seen[id] = true
 		if err := reconsider(ctx, tx, id); err != nil {
 			return err
 		}

@@ -145,7 +145,7 @@ func TestTheKeysOfDirectoriesComeAndGo(t *testing.T) {
 		again        int
 		ours         []string
 	}{
-		{"they come", []JournalEntry{keyEntry(11, "a"), keyEntry(11, "b"), keyEntry(12, "c")}, 3, 0, 2, []string{"11 a", "11 b", "12 c", "13 pushed"}},
+		{"they come", []JournalEntry{keyEntry(11, "a"), keyEntry(11, "b"), keyEntry(12, "c")}, 3, 0, 1, []string{"11 a", "11 b", "12 c", "13 pushed"}},
 		{"they stay", []JournalEntry{keyEntry(11, "a"), keyEntry(11, "b"), keyEntry(12, "c")}, 0, 0, 0, []string{"11 a", "11 b", "12 c", "13 pushed"}},
 		{"one file of two goes", []JournalEntry{keyEntry(11, "b"), keyEntry(12, "c")}, 0, 1, 1, []string{"11 b", "12 c", "13 pushed"}},
 		{"all go; what was pushed stays", nil, 0, 2, 1, []string{"13 pushed"}},
@@ -378,5 +378,35 @@ func TestObservedKeysStandApart(t *testing.T) {
 	}
 	if entries, _, _ := s.JournalOf(t.Context(), hash(1), [32]byte{}); len(entries) != 0 {
 		t.Error("an observed key is in the journal")
+	}
+}
+
+func TestWhatWaitsForTheJournalIsLookedAtWhenItLearnsSomething(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		learn func(s *Store)
+		due   int
+	}{
+		{"nothing new", func(s *Store) { journalled(t, s, keyEntry(9, "old")) }, 0},
+		{"a key", func(s *Store) { journalled(t, s, keyEntry(11, "new")) }, 1},
+		{"keys of directories", func(s *Store) {
+			if _, err := s.SyncJournalKeys(t.Context(), []JournalEntry{keyEntry(11, "file")}); err != nil {
+				t.Fatal(err)
+			}
+		}, 1},
+		{"an announcement", func(s *Store) { announce(t, s, "e", 1) }, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := open(t)
+			journalled(t, s, keyEntry(9, "old"))
+			mustCommit(t, s, Commit{Filings: []Filing{{Issuance: Issuance{ID: hash(1), Cert: []byte("c")}}}})
+			if err := s.Postpone(t.Context(), hash(1), time.Now().Add(time.Hour), nil); err != nil {
+				t.Fatal(err)
+			}
+			row.learn(s)
+			if got := len(waiting(t, s)); got != row.due {
+				t.Errorf("%d are due", got)
+			}
+		})
 	}
 }
