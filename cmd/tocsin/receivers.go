@@ -132,7 +132,7 @@ func (c *receiversListCmd) Run(p *process) error {
 	}
 	for i, r := range all {
 		kind, to := configured[i].Kind()
-		line := receiverLine{Name: r.Name(), Kind: kind, To: to, Stream: streams(r), Least: leastOf(r)}
+		line := receiverLine{Name: r.Name(), Kind: kind, To: to, Stream: r.Stream(), Least: leastOf(r)}
 		if c.JSON {
 			if err := json.NewEncoder(p.stdout).Encode(line); err != nil {
 				return err
@@ -149,12 +149,6 @@ func (c *receiversListCmd) Run(p *process) error {
 		fmt.Fprintf(p.stdout, "next: tocsin receivers test %s\n", notify.Safe(all[0].Name(), 60))
 	}
 	return nil
-}
-
-// streams reports whether a receiver is told of each issuance rather than of incidents.
-func streams(r notify.Receiver) bool {
-	s, ok := r.(interface{ Stream() bool })
-	return !ok || s.Stream()
 }
 
 // leastOf is the lowest level that a receiver is told of.

@@ -61,7 +61,7 @@ func TestReceiversOfAConfigAreMadeOrRefusedWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	cfg := need(loadConfig("", []string{"example.com"}))(t)
 	all := need(receivers(cfg, io.Discard, false))(t)
-	if len(all) != 1 || all[0].Name() != "stdout" || !streams(all[0]) || leastOf(all[0]) != "expected" {
+	if len(all) != 1 || all[0].Name() != "stdout" || !all[0].Stream() || leastOf(all[0]) != "expected" {
 		t.Errorf("without receivers: %v", all)
 	}
 }

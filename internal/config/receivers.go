@@ -334,9 +334,13 @@ func (k *checker) email(e *emailEntry) *Email {
 	if len(e.To) == 0 {
 		k.refuse(e.At, "email to nobody", "write to: [oncall@example.com]")
 	}
-	seen := make(map[string]mark)
+	seen := make(map[string]bool)
 	for _, t := range e.To {
-		k.unique("recipient", address(t, "to"), t.At, seen)
+		a := address(t, "to")
+		if seen[a] {
+			k.refuse(t.At, fmt.Sprintf("the recipient %s again", a), "name each once")
+		}
+		seen[a] = true
 		x.To = append(x.To, t.Value)
 	}
 	k.oneOf(e.TLS, "tls", "starttls", "tls", "none")

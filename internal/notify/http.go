@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -114,12 +113,6 @@ func (p *poster) post(ctx context.Context, method, to string, header http.Header
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
-}
-
-// loopbackAddress is [loopback] for host:port.
-func loopbackAddress(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && loopback(host)
 }
 
 // hidden is an error whose text holds no secret, though somebody sent it back to us.
