@@ -41,7 +41,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 		"init":  &initOutput{},
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
-		"lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
+		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
 		"policycheck": &policyChecked{}, "policytest": &policyTested{}, "policyrule": &policyRule{},
 		"fault": &struct {

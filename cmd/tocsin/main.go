@@ -45,6 +45,7 @@ type cli struct {
 	Lists     listsCmd     `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
 	Receivers receiversCmd `cmd:"" help:"Show who is told, and send a test message."`
 	Bench     benchCmd     `cmd:"" help:"Measure what tocsin costs on this machine."`
+	CAA       caaCmd       `cmd:"" name:"caa" help:"Show what the CAA records of your names said, and when."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 

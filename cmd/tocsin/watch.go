@@ -84,6 +84,7 @@ func (c *watchCmd) Run(p *process) error {
 		MinOperators: cfg.Coverage.MinOperators, Patience: cfg.Coverage.Patience, PromisePatience: cfg.Coverage.PromisePatience, Reloading: sd.reloading, Witnesses: known,
 		Ours: own,
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
+		CAA:    caaOptions(cfg),
 		Logger: logger, Seams: p.seams,
 	})
 	if err != nil {

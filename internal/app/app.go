@@ -80,6 +80,8 @@ type Options struct {
 	// asked for what it promised before it is accused; 0 for the default.
 	Audit           audit.Rules
 	PromisePatience time.Duration
+	// CAA says how CAA records are looked at.
+	CAA CAA
 	// Once ends Run when every log was read to the head that was current at the start.
 	Once bool
 	// MinOperators is how few operators may be seen before that is blindness; 0 for the default of [coverage.Whole].
@@ -112,7 +114,8 @@ type App struct {
 	ready     chan struct{} // closed when every log has a start that is stored
 
 	budgets  budgets
-	desk     sync.Mutex // held while incidents are read, stepped and written
+	caa      *caaStation // nil when nobody is asked
+	desk     sync.Mutex  // held while incidents are read, stepped and written
 	keeper   keeper
 	side     sync.WaitGroup // what is said beside the outbox
 	reloaded chan struct{}  // asks for a look at changed files
@@ -172,6 +175,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.auditor = a.newAuditor()
+	if a.caa, err = a.openCAA(); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -227,6 +233,7 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.deliver)
 	start(a.pass)
 	start(a.own)
+	start(a.lookAtCAA)
 	start(a.probe)
 	start(a.listen)
 	if !a.opts.Seams.NoSocket {

@@ -101,6 +101,10 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 	if err := a.history(ctx, r, is.ID, issued, is.FirstSeen); err != nil {
 		return err
 	}
+	if err := a.caaSaid(ctx, st, r, is.FirstSeen, now); err != nil {
+		return err
+	}
+	now = time.Now()
 	v := st.Decide(r, now)
 	if until := is.FirstSeen.Add(v.Wait); v.Wait > 0 && now.Before(until) && !a.opts.Once {
 		return a.store.Postpone(ctx, is.ID, until, errSettling)
@@ -130,7 +134,7 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 		return err
 	}
 	queued, err := a.store.Decide(ctx, store.Decision{
-		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed}), At: now, Outbox: rows,
+		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed, caaOn(r.Facts.CAA)}), At: now, Outbox: rows,
 		SCTs: a.auditor.met(is, now), Uses: own.used(v.Uses), SPKI: r.Cert.SPKI, TBS: own.tbs, Journal: own.upTo,
 		Issued: issued, Incidents: incidents,
 	})
@@ -177,4 +181,5 @@ type decidedOn struct {
 	Key    notify.Key    `json:"key"`
 	*Records
 	Missed []expectation.Miss `json:"not_announced_by,omitempty"`
+	CAA    []CAASaid          `json:"caa,omitempty"`
 }

@@ -63,6 +63,9 @@ func (k *checker) file(f *file) {
 	if f.Incidents != nil {
 		k.incidents(f.Incidents)
 	}
+	if f.CAA != nil {
+		k.caa(f.CAA)
+	}
 	k.contact(f.Contact)
 	if f.State.Value != "" {
 		k.c.State = k.abs(f.State.Value)

@@ -34,6 +34,7 @@ type Config struct {
 	Incidents Incidents
 	Logs      Logs
 	Coverage  Coverage
+	CAA       CAA
 	Journal   Journal
 	API       API
 	// Contact goes into the User-Agent with which logs are asked; "" when not given.

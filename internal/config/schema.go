@@ -13,6 +13,7 @@ type file struct {
 	Receivers []receiverEntry `yaml:"receivers"`
 	Logs      *logsEntry      `yaml:"logs"`
 	Coverage  *coverageEntry  `yaml:"coverage"`
+	CAA       *caaEntry       `yaml:"caa"`
 	Journal   *journalEntry   `yaml:"journal"`
 	API       *apiEntry       `yaml:"api"`
 	Contact   text            `yaml:"contact"`

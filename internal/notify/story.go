@@ -81,6 +81,9 @@ func tell(n Notice) *story {
 		if n.Kind == "blind" && !s.Over {
 			s.Level = "page"
 		}
+		if n.Kind == "caa" {
+			s.Level = "alarm"
+		}
 	}
 	s.Level = Safe(s.Level, 20)
 	if s.Title == "" {
