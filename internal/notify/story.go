@@ -131,7 +131,7 @@ func (s *story) label() string {
 func (s *story) subject() string {
 	title := s.Title
 	// The texts of notices begin with the same word.
-	if n := len(s.label()); len(title) > n+1 && strings.EqualFold(title[:n], s.label()) && strings.ContainsRune(" :", rune(title[n])) {
+	if n := len(s.label()); s.Incident == nil && len(s.Alarms) == 0 && len(title) > n+1 && strings.EqualFold(title[:n], s.label()) && strings.ContainsRune(" :", rune(title[n])) {
 		title = strings.TrimLeft(title[n:], " :")
 	}
 	return s.label() + ": " + title
