@@ -39,7 +39,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 	example := regexp.MustCompile("<!-- (\\w+) -->\n```json\n((?s:.*?))\n```")
 	types := map[string]any{
 		"init":  &initOutput{},
-		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
+		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "report": &reportLine{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
 		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},

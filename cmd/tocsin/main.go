@@ -39,6 +39,7 @@ type cli struct {
 	Expect    expectGroup  `cmd:"" help:"Announce an issuance, so that it does not ring: narrow, counted, expiring."`
 	Journal   journalGroup `cmd:"" help:"Show what is known to be ours, and push a certificate, CSR or key."`
 	Token     tokenGroup   `cmd:"" help:"Make, list and revoke the tokens with which programs announce issuances."`
+	Report    reportCmd    `cmd:"" help:"Take in a warning from outside: owner, verdict and incident of a certificate."`
 	Explain   explainCmd   `cmd:"" help:"Show the decision for one issuance, clause by clause."`
 	Policy    policyGroup  `cmd:"" help:"Check and test the config and the rules."`
 	Logs      logsGroup    `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`

@@ -66,6 +66,7 @@ func (a *App) handler() http.Handler {
 		reply(w, c, err)
 	})
 	mux.HandleFunc("GET /v1/faults", a.answerFaults)
+	a.reportRoutes(mux)
 	mux.HandleFunc("GET /v1/caa", a.answerCAA)
 	mux.HandleFunc("POST /v1/lists/accept", func(w http.ResponseWriter, r *http.Request) {
 		text, err := a.AcceptList(r.FormValue("source"))
@@ -147,6 +148,11 @@ func AskAcceptList(ctx context.Context, state, source string) (Accepted, error) 
 // ask finds out about state: from the daemon that owns it when one runs, else from the file itself. remote is the path
 // of the daemon's API, with a method before it that is not GET, and local does the same with the opened file. T is decoded from JSON in the first case.
 func ask[T any](ctx context.Context, state, remote string, local func(*store.Store) (T, error)) (v T, err error) {
+	return askWith(ctx, state, remote, nil, local)
+}
+
+// askWith is ask with a body for the daemon.
+func askWith[T any](ctx context.Context, state, remote string, with io.Reader, local func(*store.Store) (T, error)) (v T, err error) {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", SocketPath(state))
@@ -157,7 +163,7 @@ func ask[T any](ctx context.Context, state, remote string, local func(*store.Sto
 	if !ok {
 		method, path = http.MethodGet, remote
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://tocsin"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://tocsin"+path, with)
 	if err != nil {
 		return v, err
 	}
@@ -183,7 +189,11 @@ func ask[T any](ctx context.Context, state, remote string, local func(*store.Sto
 		if json.Unmarshal(body, &p) != nil || p.Error == "" {
 			p.Error = "the daemon answered " + resp.Status
 		}
-		return v, &AskError{Text: p.Error, HintText: p.Hint}
+		said := &AskError{Text: p.Error, HintText: p.Hint}
+		if resp.StatusCode == http.StatusNotFound {
+			return v, notFiled{said}
+		}
+		return v, said
 	}
 	if err := json.Unmarshal(body, &v); err != nil {
 		return v, fmt.Errorf("asking the daemon: %w", err)

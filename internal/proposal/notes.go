@@ -44,11 +44,14 @@ func (s *study) notes(most int, p *Proposal) {
 			case i == most:
 				say("and %s: tocsin init --json tells them", count(len(all)-i, "more doubt"))
 			case i < most:
-				what := "has a certificate"
+				what := "needs a look"
 				if d.issuer != "" {
 					what = "does not expect " + quote(d.issuer)
 				}
-				say("%s: %s (%s)", what, doubt.Text, strings.Join(s.ids(d.certs, 2), ", "))
+				if ids := s.ids(d.certs, 2); len(ids) > 0 {
+					doubt.Text += " (" + strings.Join(ids, ", ") + ")"
+				}
+				say("%s: %s", what, doubt.Text)
 			}
 		}
 	}
