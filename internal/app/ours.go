@@ -52,7 +52,7 @@ func (a *App) newControl() *Control {
 
 // own follows what is ours until ctx is done: directories, positive control, the end of expectations.
 func (a *App) own(ctx context.Context) error {
-	a.syncKeys(ctx)
+	synced := a.syncKeys(ctx)
 	var reload <-chan time.Time
 	if a.opts.Ours.Journal != nil {
 		tick := time.NewTicker(reloadEvery)
@@ -71,6 +71,7 @@ func (a *App) own(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-look.C:
+				synced = synced || a.syncKeys(ctx)
 				break wait
 			case <-reload:
 				changed, err := a.opts.Ours.Journal.Reload()
@@ -78,7 +79,7 @@ func (a *App) own(ctx context.Context) error {
 					a.logger.Debug("directories of the journal", "err", err)
 				}
 				if changed {
-					a.syncKeys(ctx)
+					synced = a.syncKeys(ctx)
 				}
 				a.journalFound(ctx)
 			}
@@ -93,8 +94,8 @@ func (a *App) failed(ctx context.Context, what string, err error) {
 	}
 }
 
-// syncKeys makes the journal hold the keys that the directories hold now.
-func (a *App) syncKeys(ctx context.Context) {
+// syncKeys makes the journal hold the keys that the directories hold now, and says whether it does.
+func (a *App) syncKeys(ctx context.Context) bool {
 	var keys []store.JournalEntry
 	spkis, places := a.opts.Ours.Journal.Keys().All()
 	for _, spki := range spkis {
@@ -107,6 +108,7 @@ func (a *App) syncKeys(ctx context.Context) {
 	if done.Added+done.Ended > 0 {
 		a.logger.Info("keys of ours have changed", "new", done.Added, "gone", done.Ended, "decided again", len(done.Reconsidered))
 	}
+	return err == nil
 }
 
 // journalFound journals the certificates that directories have brought.

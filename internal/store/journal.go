@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -70,8 +71,17 @@ func (s *Store) AddJournal(ctx context.Context, charge *Charge, trail []TrailEnt
 		if err := charge.take(ctx, tx, now); err != nil {
 			return err
 		}
+		change, err := nextChange(ctx, tx)
+		if err != nil {
+			return err
+		}
 		for i := range entries {
-			if err := addJournal(ctx, tx, &entries[i], now, &done); err != nil {
+			if err := addJournal(ctx, tx, &entries[i], change, now, &done); err != nil {
+				return err
+			}
+		}
+		if done.Added > 0 { // what waits for the journal, or was put off, is looked at again now
+			if err := hasten(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -83,51 +93,63 @@ func (s *Store) AddJournal(ctx context.Context, charge *Charge, trail []TrailEnt
 	return done, err
 }
 
-// SyncJournalKeys makes the keys of origin directory exactly these, in one transaction: what is missing is added, and
-// what no file holds any more is ended. Issuances that either concerns are decided again.
+// syncBatch is how many keys are added in one transaction: others want to write as well.
+const syncBatch = 500
+
+// SyncJournalKeys makes the keys of origin directory exactly these: what is missing is added, and then what no file holds
+// any more is ended, so that a key which has moved is ours all the time. Issuances that either concerns are decided
+// again. It may be repeated after an error.
 func (s *Store) SyncJournalKeys(ctx context.Context, keys []JournalEntry) (done Journalled, err error) {
-	now := time.Now()
-	err = s.write(ctx, "journalling keys", func(tx *sql.Tx) error {
-		done = Journalled{}
-		type place struct {
-			spki   [32]byte
-			source string
+	type place struct {
+		spki   [32]byte
+		source string
+	}
+	open := map[place]bool{}
+	rows, err := s.r.QueryContext(ctx, `SELECT spki, source FROM journal WHERE kind = 'key' AND origin = 'directory' AND ended = 0`)
+	if err != nil {
+		return done, s.wrap("reading the journal", err)
+	}
+	for rows.Next() {
+		var spki []byte
+		var source string
+		if err := rows.Scan(&spki, &source); err != nil {
+			rows.Close()
+			return done, s.wrap("reading the journal", err)
 		}
-		open := map[place]bool{}
-		rows, err := tx.QueryContext(ctx, `SELECT spki, source FROM journal WHERE kind = 'key' AND origin = 'directory' AND ended = 0`)
+		open[place{[32]byte(spki), source}] = true
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return done, s.wrap("reading the journal", err)
+	}
+	var missing []JournalEntry
+	for _, k := range keys {
+		at := place{k.SPKI, k.Source}
+		if open[at] {
+			delete(open, at)
+			continue
+		}
+		k.Kind, k.Origin = JournalKey, FromDirectory
+		missing = append(missing, k)
+	}
+	for batch := range slices.Chunk(missing, syncBatch) {
+		some, err := s.AddJournal(ctx, nil, nil, batch...)
+		done.Added += some.Added
+		done.Reconsidered = append(done.Reconsidered, some.Reconsidered...)
+		if err != nil {
+			return done, err
+		}
+	}
+	if len(open) == 0 {
+		return done, nil
+	}
+	now := time.Now()
+	err = s.write(ctx, "ending keys", func(tx *sql.Tx) error {
+		change, err := nextChange(ctx, tx)
 		if err != nil {
 			return err
 		}
-		for rows.Next() {
-			var spki []byte
-			var source string
-			if err := rows.Scan(&spki, &source); err != nil {
-				rows.Close()
-				return err
-			}
-			open[place{[32]byte(spki), source}] = true
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		for i := range keys {
-			k := keys[i]
-			k.Kind, k.Origin = JournalKey, FromDirectory
-			at := place{k.SPKI, k.Source}
-			if open[at] {
-				delete(open, at)
-				continue
-			}
-			if err := addJournal(ctx, tx, &k, now, &done); err != nil {
-				return err
-			}
-		}
 		for at := range open {
-			change, err := nextChange(ctx, tx)
-			if err != nil {
-				return err
-			}
 			if _, err := tx.ExecContext(ctx, `UPDATE journal SET ended = ?, changed = ? WHERE kind = 'key' AND origin = 'directory' AND ended = 0
 				AND spki = ? AND source = ?`, millis(now), change, at.spki[:], at.source); err != nil {
 				return err
@@ -139,7 +161,7 @@ func (s *Store) SyncJournalKeys(ctx context.Context, keys []JournalEntry) (done 
 		}
 		return nil
 	})
-	if err == nil && done.Added+done.Ended > 0 {
+	if err == nil {
 		s.announce(TopicFiled)
 	}
 	return done, err
@@ -172,7 +194,7 @@ func (s *Store) EndJournalKey(ctx context.Context, spki [32]byte, trail ...Trail
 	return done, err
 }
 
-func addJournal(ctx context.Context, tx *sql.Tx, e *JournalEntry, now time.Time, done *Journalled) error {
+func addJournal(ctx context.Context, tx *sql.Tx, e *JournalEntry, change int64, now time.Time, done *Journalled) error {
 	if err := e.check(); err != nil {
 		return err
 	}
@@ -180,26 +202,23 @@ func addJournal(ctx context.Context, tx *sql.Tx, e *JournalEntry, now time.Time,
 	if at.IsZero() {
 		at = now
 	}
-	change, err := nextChange(ctx, tx)
-	if err != nil {
-		return err
+	insert := func() (sql.Result, error) {
+		return tx.ExecContext(ctx, `INSERT INTO journal (kind, origin, spki, issuance, tbs, sha256, der, names, source, actor, at, control, due, note, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			e.Kind, e.Origin, e.SPKI[:], e.Issuance[:], e.TBS[:], e.SHA256[:], blob(e.DER), orEmpty(e.Names, "[]"), e.Source, e.Actor,
+			millis(at), e.Control, millis(e.Due), e.Note, change)
 	}
-	// A key that had ended counts again; a certificate whose issuer was not known is completed.
-	res, err := tx.ExecContext(ctx, `UPDATE journal SET ended = 0, at = ?4, actor = ?5, changed = ?6 WHERE kind = 'key' AND ?7 = 'key' AND spki = ?1 AND origin = ?2
-		AND source = ?3 AND ended > 0`, e.SPKI[:], e.Origin, e.Source, millis(at), e.Actor, change, e.Kind)
-	if err == nil {
-		res, err = either(res, func() (sql.Result, error) {
-			return tx.ExecContext(ctx, `UPDATE journal SET issuance = ?2, changed = ?3 WHERE kind = 'certificate' AND ?4 = 'certificate' AND sha256 = ?1
-				AND issuance = zeroblob(32) AND ?2 <> zeroblob(32)`, e.SHA256[:], e.Issuance[:], change, e.Kind)
-		})
+	var res sql.Result
+	var err error
+	if e.Kind == JournalKey { // one that had ended counts again
+		res, err = tx.ExecContext(ctx, `UPDATE journal SET ended = 0, at = ?, actor = ?, changed = ? WHERE kind = 'key' AND spki = ? AND origin = ? AND source = ? AND ended > 0`,
+			millis(at), e.Actor, change, e.SPKI[:], e.Origin, e.Source)
+	} else { // one whose issuer was not known is completed
+		res, err = tx.ExecContext(ctx, `UPDATE journal SET issuance = ?2, changed = ?3 WHERE kind = 'certificate' AND sha256 = ?1 AND issuance = zeroblob(32) AND ?2 <> zeroblob(32)`,
+			e.SHA256[:], e.Issuance[:], change)
 	}
 	if err == nil {
-		res, err = either(res, func() (sql.Result, error) {
-			return tx.ExecContext(ctx, `INSERT INTO journal (kind, origin, spki, issuance, tbs, sha256, der, names, source, actor, at, control, due, note, changed)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-				e.Kind, e.Origin, e.SPKI[:], e.Issuance[:], e.TBS[:], e.SHA256[:], blob(e.DER), orEmpty(e.Names, "[]"), e.Source, e.Actor,
-				millis(at), e.Control, millis(e.Due), e.Note, change)
-		})
+		res, err = either(res, insert)
 	}
 	if err != nil {
 		return err
@@ -208,10 +227,6 @@ func addJournal(ctx context.Context, tx *sql.Tx, e *JournalEntry, now time.Time,
 		return err
 	}
 	done.Added++
-	// What waits for the journal, or was put off, is looked at again now.
-	if err := hasten(ctx, tx); err != nil {
-		return err
-	}
 	return concerned(ctx, tx, e, done)
 }
 
