@@ -84,7 +84,7 @@ func (l *list) read() error {
 }
 
 // Changed returns the files that differ from what was read: the configuration, which [Load] reads again, and bulk
-// lists, which [Config.Reload] does. It is cheap enough to be asked every few seconds.
+// lists and rules, which [Config.Reload] does. It is cheap enough to be asked every few seconds.
 func (c *Config) Changed() []string {
 	var out []string
 	if c.self.info != nil && !c.self.equal(stampOf(c.Path)) {
@@ -95,12 +95,18 @@ func (c *Config) Changed() []string {
 			out = append(out, l.path)
 		}
 	}
+	for _, r := range c.Rules {
+		if !r.stamp.equal(stampOf(r.Path)) {
+			out = append(out, r.Path)
+		}
+	}
 	return out
 }
 
 // Reload reads the bulk lists that changed. It returns a new Config and whether any item changed in it; c stays as it
 // is. A list with an error, or one that has become empty or disappeared, keeps its old items, and the error says so;
-// it comes once for each state of the file. Use next in any case.
+// it comes once for each state of the file. A changed file of rules is a change as well; it is for package rule to read
+// it, and to refuse it. Use next in any case.
 func (c *Config) Reload() (next *Config, changed bool, err error) {
 	fresh := *c
 	fresh.lists = slices.Clone(c.lists)
@@ -117,6 +123,7 @@ func (c *Config) Reload() (next *Config, changed bool, err error) {
 		}
 		fresh.lists[i] = &l
 	}
+	changed = fresh.stampRules() || changed
 	if changed {
 		fresh.Watches = slices.Clone(c.Watches)
 		for i := range fresh.Watches {

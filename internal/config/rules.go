@@ -14,6 +14,8 @@ import (
 type RuleFile struct {
 	Path  string
 	Place watch.Place
+
+	stamp stamp
 }
 
 // rules finds the files of rules: each entry is a path or a pattern, as rules/*.yaml. The files of a pattern come in
@@ -47,7 +49,7 @@ func (k *checker) rules(f *file) {
 			}
 			if !seen[path] {
 				seen[path] = true
-				k.c.Rules = append(k.c.Rules, RuleFile{Path: path, Place: k.place(t.At)})
+				k.c.Rules = append(k.c.Rules, RuleFile{Path: path, Place: k.place(t.At), stamp: stampOf(path)})
 			}
 		}
 	}
@@ -60,6 +62,17 @@ func (c *Config) RulePaths() []string {
 		out = append(out, f.Path)
 	}
 	return out
+}
+
+// stampRules looks at the files of rules again, and reports whether any changed.
+func (c *Config) stampRules() (changed bool) {
+	c.Rules = slices.Clone(c.Rules)
+	for i := range c.Rules {
+		if now := stampOf(c.Rules[i].Path); !now.equal(c.Rules[i].stamp) {
+			c.Rules[i].stamp, changed = now, true
+		}
+	}
+	return changed
 }
 
 // Partial is as much of a configuration as can be read although there are mistakes in it, so that those of other readers

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,4 +56,38 @@ func TestRulesAreFoundInAConfigThatIsBrokenElsewhere(t *testing.T) {
 	if got := Partial(filepath.Join(t.TempDir(), "none")).RulePaths(); got != nil {
 		t.Errorf("%q", got)
 	}
+}
+
+func TestAChangedFileOfRulesIsAChangeOnce(t *testing.T) {
+	path := write(t, "watch: [{names: [example.com]}]\nrules: [a.yaml]\n", map[string]string{"a.yaml": "rules: []"})
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(printed(err))
+	}
+	rules := c.RulePaths()[0]
+	look := func(wantChanged []string, want bool) {
+		t.Helper()
+		if got := c.Changed(); !slices.Equal(got, wantChanged) {
+			t.Errorf("changed: %q, want %q", got, wantChanged)
+		}
+		next, changed, err := c.Reload()
+		if changed != want || err != nil {
+			t.Errorf("changed %v, %v; want %v", changed, err, want)
+		}
+		if len(next.Watches) != 1 || len(next.Watches[0].Items) != 1 {
+			t.Errorf("the watches are lost: %+v", next.Watches)
+		}
+		c = next
+	}
+	look(nil, false)
+	if err := os.WriteFile(rules, []byte("rules: [{id: unlisted-issuer, severity: page}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look([]string{rules}, true)
+	look(nil, false)
+	if err := os.Remove(rules); err != nil {
+		t.Fatal(err)
+	}
+	look([]string{rules}, true)
+	look(nil, false)
 }
