@@ -109,6 +109,13 @@ func explainText(w io.Writer, x *app.Explanation, next string) error {
 	for _, o := range odd {
 		say("odd: %s: %s", safe(o.Code), safe(o.Text))
 	}
+	for _, i := range x.Incidents {
+		what := "told with it"
+		if i.NotTold != "" {
+			what = "not told: " + i.NotTold
+		}
+		say("incident %s (%s), %s: %s", i.ID, i.Status, what, i.Title)
+	}
 	for _, m := range x.Messages {
 		state := m.State
 		if m.Delivered != nil {

@@ -134,7 +134,7 @@ func (a *App) decideOne(ctx context.Context, is *store.Issuance) (err error) {
 		return err
 	}
 	queued, err := a.store.Decide(ctx, store.Decision{
-		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed, caaOn(r.Facts.CAA)}), At: now, Outbox: rows,
+		ID: is.ID, Revision: is.Revision, Version: v.Version, Level: v.Level.String(), Reasons: mustJSON(v.Reasons), Facts: mustJSON(decidedOn{doc.Issuer, doc.Key, r.records(), own.missed, caaOn(r.Facts.CAA), v.Fired}), At: now, Outbox: rows,
 		SCTs: a.auditor.met(is, now), Uses: own.used(v.Uses), SPKI: r.Cert.SPKI, TBS: own.tbs, Journal: own.upTo,
 		Issued: issued, Incidents: incidents,
 	})
@@ -182,4 +182,6 @@ type decidedOn struct {
 	*Records
 	Missed []expectation.Miss `json:"not_announced_by,omitempty"`
 	CAA    []CAASaid          `json:"caa,omitempty"`
+	// Fired are the rules that had something to say.
+	Fired []policy.Fired `json:"fired,omitempty"`
 }

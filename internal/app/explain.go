@@ -27,6 +27,16 @@ type Explanation struct {
 	SCTs        []Promised         `json:"scts"`
 	Oddities    json.RawMessage    `json:"oddities"`
 	Messages    []Message          `json:"messages"`
+	// Incidents are those to which it belongs.
+	Incidents []ExplainedIncident `json:"incidents"`
+}
+
+// ExplainedIncident is an incident of an issuance. NotTold is why it was not told of this certificate, "" when it was.
+type ExplainedIncident struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"`
+	Title   string `json:"title"`
+	NotTold string `json:"not_told,omitempty"`
 }
 
 // Decided is one verdict.
@@ -84,6 +94,9 @@ func Explain(ctx context.Context, s *store.Store, prefix string) (*Explanation, 
 		}
 		x.Verdicts = append(x.Verdicts, d)
 		x.Level = v.Level
+	}
+	if x.Incidents, err = incidentsOf(ctx, s, is.ID); err != nil {
+		return nil, err
 	}
 	for _, m := range rec.Outbox {
 		out := Message{ID: m.ID, Receiver: m.Receiver, Kind: m.Kind, State: m.State, Attempts: m.Attempts, Error: m.LastError, Queued: m.Created}

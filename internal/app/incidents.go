@@ -439,3 +439,24 @@ func (a *App) EndSilence(ctx context.Context, id, by string) error {
 	}
 	return err
 }
+
+// incidentsOf are the incidents to which an issuance belongs, the newest first.
+func incidentsOf(ctx context.Context, s *store.Store, issuance [32]byte) ([]ExplainedIncident, error) {
+	members, err := s.IncidentsOf(ctx, issuance)
+	if err != nil {
+		return nil, err
+	}
+	out := []ExplainedIncident{}
+	for i := range members {
+		one, err := s.Incident(ctx, members[i].Incident)
+		if err != nil {
+			return nil, err
+		}
+		var m incident.Member
+		if err := json.Unmarshal(members[i].State, &m); err != nil {
+			return nil, fmt.Errorf("reading a certificate of incident %s: %w", one.ID, err)
+		}
+		out = append(out, ExplainedIncident{ID: one.ID, Status: one.Status, Title: notify.Safe(one.Title, 300), NotTold: string(m.Why)})
+	}
+	return out, nil
+}
