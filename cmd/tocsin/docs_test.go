@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/bench"
 	"github.com/tocsin-ct/tocsin/internal/coverage"
 	"github.com/tocsin-ct/tocsin/internal/drill"
+	"github.com/tocsin-ct/tocsin/internal/route"
 )
 
 // keys are the keys of a document, with the way to each.
@@ -43,6 +44,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
 		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
+		"incident": &app.IncidentSummary{}, "silencing": &app.Silencing{}, "walk": &route.Result{},
 		"policycheck": &policyChecked{}, "policytest": &policyTested{}, "policyrule": &policyRule{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // windows of routes and times of the digest, also where the system has no zones
 
 	"github.com/alecthomas/kong"
 
@@ -31,23 +32,28 @@ const (
 )
 
 type cli struct {
-	Init      initCmd      `cmd:"" help:"Propose a config from zones, key directories, endpoints and what the logs have shown."`
-	Watch     watchCmd     `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
-	Drill     drillCmd     `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
-	Lab       labCmd       `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
-	Match     matchCmd     `cmd:"" help:"Say what tocsin would make of certificates in files."`
-	Expect    expectGroup  `cmd:"" help:"Announce an issuance, so that it does not ring: narrow, counted, expiring."`
-	Journal   journalGroup `cmd:"" help:"Show what is known to be ours, and push a certificate, CSR or key."`
-	Token     tokenGroup   `cmd:"" help:"Make, list and revoke the tokens with which programs announce issuances."`
-	Report    reportCmd    `cmd:"" help:"Take in a warning from outside: owner, verdict and incident of a certificate."`
-	Explain   explainCmd   `cmd:"" help:"Show the decision for one issuance, clause by clause."`
-	Policy    policyGroup  `cmd:"" help:"Check and test the config and the rules."`
-	Logs      logsGroup    `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
-	Lists     listsCmd     `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
-	Receivers receiversCmd `cmd:"" help:"Show who is told, and send a test message."`
-	Bench     benchCmd     `cmd:"" help:"Measure what tocsin costs on this machine."`
-	CAA       caaCmd       `cmd:"" name:"caa" help:"Show what the CAA records of your names said, and when."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Init      initCmd        `cmd:"" help:"Propose a config from zones, key directories, endpoints and what the logs have shown."`
+	Watch     watchCmd       `cmd:"" help:"Follow the logs and ring. With no config, ITEMs are names, addresses and networks."`
+	Drill     drillCmd       `cmd:"" help:"Ring on purpose: replay an incident through real logs on this machine."`
+	Lab       labCmd         `cmd:"" help:"A certificate authority and two logs on loopback, for experiments."`
+	Match     matchCmd       `cmd:"" help:"Say what tocsin would make of certificates in files."`
+	Expect    expectGroup    `cmd:"" help:"Announce an issuance, so that it does not ring: narrow, counted, expiring."`
+	Journal   journalGroup   `cmd:"" help:"Show what is known to be ours, and push a certificate, CSR or key."`
+	Token     tokenGroup     `cmd:"" help:"Make, list and revoke the tokens with which programs announce issuances."`
+	Report    reportCmd      `cmd:"" help:"Take in a warning from outside: owner, verdict and incident of a certificate."`
+	Explain   explainCmd     `cmd:"" help:"Show the decision for one issuance, clause by clause."`
+	Incidents incidentsGroup `cmd:"" help:"List what rings, grouped by what belongs together, and show one."`
+	Ack       ackCmd         `cmd:"" help:"Say that somebody has seen an incident: it is told no more until there is more of it."`
+	Resolve   resolveCmd     `cmd:"" help:"End an incident."`
+	Silence   silenceGroup   `cmd:"" help:"Mute what is known, for a time and with a reason."`
+	Routes    routesGroup    `cmd:"" help:"Walk through the routes: who would be told, and why."`
+	Policy    policyGroup    `cmd:"" help:"Check and test the config and the rules."`
+	CAA       caaCmd         `cmd:"" name:"caa" help:"Show what the CAA records of your names said, and when."`
+	Logs      logsGroup      `cmd:"" help:"Show what is seen of each log, and what is not; verify evidence; compare views."`
+	Lists     listsCmd       `cmd:"" help:"Show the log lists that are in force, and accept an update that was refused."`
+	Receivers receiversCmd   `cmd:"" help:"Show who is told, and send a test message."`
+	Bench     benchCmd       `cmd:"" help:"Measure what tocsin costs on this machine."`
+	Version   versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // process is what a command may use of the world around it.
