@@ -248,8 +248,8 @@ func (c *Control) AddToken(ctx context.Context, by api.Caller, r api.TokenReques
 		}
 	}
 	r.Name = strings.TrimSpace(r.Name)
-	if r.Name == "" || len(r.Name) > 100 {
-		return api.Token{}, &expectation.RequestError{Field: "name", Problem: "a token has a name of 1 to 100 characters", HintText: "name who will hold it: the audit trail says it"}
+	if r.Name == "" || len(r.Name) > 100 || !expectation.Printable(r.Name) {
+		return api.Token{}, &expectation.RequestError{Field: "name", Problem: "a token has a name of 1 to 100 printable characters", HintText: "name who will hold it: the audit trail says it"}
 	}
 	if err := r.Scope.Check(names, now); err != nil {
 		return api.Token{}, err

@@ -34,8 +34,8 @@ func (c *Control) Push(ctx context.Context, by api.Caller, p api.Push) (api.Push
 	if given != 1 {
 		return wrong("certificate", "exactly one of certificate, csr and key is needed", "ACME clients give the path of the certificate to their hooks: see docs/journal.md")
 	}
-	if len(p.Source) > 200 {
-		return wrong("source", "it is longer than 200 characters", "say in a few words where it comes from")
+	if len(p.Source) > 200 || !expectation.Printable(p.Source) {
+		return wrong("source", "it is longer than 200 characters, or holds what cannot be printed", "say in a few words where it comes from")
 	}
 	if !by.Operator && p.Certificate == "" {
 		return api.Pushed{}, &expectation.RefusedError{Why: "a token may journal certificates only: announce a key or CSR as an expectation"}

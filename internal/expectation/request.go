@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tocsin-ct/tocsin/cert"
@@ -64,8 +65,8 @@ func New(r Request, by string, owners *facts.Owners, now time.Time) (Expectation
 	if e.Count < 1 || e.Count > maxCount {
 		return e, refuse("count", fmt.Sprintf("%d is not from 1 to %d", r.Count, maxCount), "it is how many issuances may use the announcement")
 	}
-	if e.Reason == "" || len(e.Reason) > maxReason || !utf8.ValidString(e.Reason) {
-		return e, refuse("reason", fmt.Sprintf("a reason of 1 to %d characters is needed", maxReason), "people will read it in the digest: say why this certificate is ordered")
+	if e.Reason == "" || len(e.Reason) > maxReason || !Printable(e.Reason) {
+		return e, refuse("reason", fmt.Sprintf("a reason of 1 to %d printable characters on one line is needed", maxReason), "people will read it in the digest: say why this certificate is ordered")
 	}
 	d, err := ParseFor(r.For)
 	if err != nil {
@@ -256,6 +257,11 @@ func ReadCSR(text string) (names []string, key string, err error) {
 	}
 	spki := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
 	return names, hex.EncodeToString(spki[:]), nil
+}
+
+// Printable says that a text can be shown to people as it is: valid, on one line, with nothing invisible in it.
+func Printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func clip(s string) string {
