@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/loglist"
@@ -171,6 +172,9 @@ type Client interface {
 type Options struct {
 	// Transport replaces the HTTP transport, for tests; the log's Dial is then ignored.
 	Transport http.RoundTripper
+	// Control is asked about each address as it is connected to, after the name was resolved, and may refuse it: see
+	// [net.Dialer]. Not where the log's Dial says where to connect, nor where the environment names a proxy.
+	Control func(network, address string, c syscall.RawConn) error
 	// Contact is added to the User-Agent so that a log's operator can write to somebody: an address or URL.
 	Contact string
 	// Version is the program version for the User-Agent; default "dev".

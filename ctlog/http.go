@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -75,7 +76,7 @@ func newFetcher(log *loglist.Log, opts *Options) (*fetcher, error) {
 	}
 	rt := opts.Transport
 	if rt == nil {
-		if rt, err = f.transport(log.Dial); err != nil {
+		if rt, err = f.transport(log.Dial, opts.Control); err != nil {
 			return nil, err
 		}
 	}
@@ -101,8 +102,11 @@ func userAgent(opts *Options) string {
 }
 
 // transport connects to the address to dial, if there is one; the host in URLs, headers and TLS stays the log's.
-func (f *fetcher) transport(dial string) (http.RoundTripper, error) {
+func (f *fetcher) transport(dial string, control func(string, string, syscall.RawConn) error) (http.RoundTripper, error) {
 	d := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &f.base}); dial == "" && proxy == nil && err == nil {
+		d.Control = control
+	}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, ForceAttemptHTTP2: true, DisableCompression: true,
 		MaxIdleConnsPerHost: 4, MaxConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,

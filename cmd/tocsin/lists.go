@@ -213,7 +213,7 @@ func (c *watchCmd) openLists(p *process, cfg *config.Config, state string, logge
 		return nil, nil, err
 	}
 	set, err = lists.Open(sources, &lists.Options{
-		Memory: lists.MemoryPath(state), Add: add, Logger: logger,
+		Memory: lists.MemoryPath(state), Add: add, Logger: logger, Client: guarding(cfg, sources, add).client(sources),
 		UserAgent: strings.TrimSpace("tocsin/" + buildVersion().Version + " " + cfg.Contact),
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/tocsin-ct/tocsin/ctlog"
@@ -72,6 +73,8 @@ type Options struct {
 	Reload   func() (*Stations, error)
 	// Receivers are told. At least one.
 	Receivers []notify.Receiver
+	// Control, when set, says who is asked about the addresses of a log: see [ctlog.Options].
+	Control func(loglist.Log) func(network, address string, c syscall.RawConn) error
 	// From is where to begin with a log that was never read.
 	From ctlog.Start
 	// Poll is the time between looks at the head of a log; 0 for the default of [ctlog.TailOptions].

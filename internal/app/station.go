@@ -81,6 +81,9 @@ func (a *App) drop(s *station) {
 // station prepares the following of one log from where it was left.
 func (a *App) station(ctx context.Context, l loglist.Log, from ctlog.Start) (*station, error) {
 	o := &ctlog.Options{Contact: a.opts.Contact, Version: a.opts.Version, Logger: a.logger, Budget: a.budgets.budget(&l)}
+	if a.opts.Control != nil {
+		o.Control = a.opts.Control(l)
+	}
 	if a.opts.Seams.Transport != nil {
 		o.Transport = a.opts.Seams.Transport(l)
 	}

@@ -95,6 +95,8 @@ type Logs struct {
 	None  bool
 	// Refresh is the time between two looks at the lists, 0 when not given.
 	Refresh time.Duration
+	// AllowPrivate lets lists and their logs lead to addresses that are not public.
+	AllowPrivate bool
 	// Add are logs beside the lists.
 	Add []Log
 }

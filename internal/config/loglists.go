@@ -38,6 +38,7 @@ func (k *checker) logs(e *logsEntry) {
 	for i := range e.Lists {
 		k.loglist(&e.Lists[i], seen)
 	}
+	l.AllowPrivate = e.AllowPrivate.Value != nil && *e.AllowPrivate.Value
 	l.Refresh = k.duration(e.Refresh, "refresh", minRefresh, maxRefresh)
 	if e.has("add") && len(e.Add) == 0 {
 		k.refuse(e.Written["add"], "add is an empty list", "remove the key, or describe a log")

@@ -54,6 +54,7 @@ type logsEntry struct {
 	SignatureKey text        `yaml:"signature_key"`
 	Lists        []listEntry `yaml:"lists"`
 	Refresh      text        `yaml:"refresh"`
+	AllowPrivate truth       `yaml:"allow_private"`
 	Add          []logEntry  `yaml:"add"`
 }
 

@@ -36,6 +36,8 @@ const (
 type Options struct {
 	// AllowPrivate allows addresses that are not public, for laboratories and networks of one's own.
 	AllowPrivate bool
+	// AnySuccess takes any answer of 200 to 299, for places that only take note of us.
+	AnySuccess bool
 	// Size bounds the body in bytes, Time the whole; 0 is [DefaultSize] and [DefaultTime].
 	Size int64
 	Time time.Duration
@@ -108,7 +110,7 @@ func Fetch(ctx context.Context, from string, o *Options) ([]byte, error) {
 		return nil, because(ctx, u, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && !(o.AnySuccess && resp.StatusCode/100 == 2) {
 		return nil, fmt.Errorf("fetching from %s: it answered with status %d", u.Host, resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, size+1))

@@ -42,6 +42,17 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func TestAURLThatNamesAPrivateAddressItself(t *testing.T) {
+	for url, want := range map[string]bool{
+		"http://127.0.0.1:80/x": true, "http://localhost/x": true, "https://LOCALHOST./": true, "http://[::1]:8080/": true, "https://10.0.0.1/": true, "http://a.localhost/": true,
+		"https://8.8.8.8/": false, "https://example.com/127.0.0.1": false, "https://127.0.0.1.example.com/": false, "/etc/list.json": false, "http://%zz/": false,
+	} {
+		if Named(url) != want {
+			t.Errorf("%s: %v", url, !want)
+		}
+	}
+}
+
 func TestWhatIsNotFetched(t *testing.T) {
 	served := false
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
