@@ -24,7 +24,7 @@ func keys(v any, at string, into map[string]bool) {
 	case map[string]any:
 		for key, inner := range v {
 			into[at+key] = true
-			if key != "levels" && key != "waiting" && key != "grades" { // their keys are data
+			if key != "levels" && key != "silent" && key != "digest" && key != "suppressed" && key != "waiting" && key != "grades" { // their keys are data
 				keys(inner, at+key+".", into)
 			}
 		}
@@ -45,6 +45,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
 		"incident": &app.IncidentSummary{}, "silencing": &app.Silencing{}, "walk": &route.Result{},
+		"year": &yearOutcome{}, "replay": &policyReplayed{},
 		"policycheck": &policyChecked{}, "policytest": &policyTested{}, "policyrule": &policyRule{},
 		"fault": &struct {
 			Kind  string      `json:"kind"`

@@ -15,10 +15,14 @@ import (
 
 // drillCmd replays incidents through the real program.
 type drillCmd struct {
-	Scenario string `default:"fina-2025" help:"Which incident, or all. ${scenarios}"`
+	Scenario string `default:"fina-2025" help:"Which incident, or all of them; or a-year, a year of an organisation, which takes minutes. ${scenarios}"`
 	JSON     bool   `help:"Print one JSON object per scenario."`
 
 	Patience time.Duration `default:"30s" help:"How long each step may take before the scenario counts as failed."`
+
+	Seed  uint64 `default:"1" help:"Of a-year: which year."`
+	Seeds int    `default:"1" help:"Of a-year: how many, from that seed on."`
+	Every int    `default:"1" help:"Of a-year: play the renewals of only one in so many services, to be quick."`
 }
 
 func scenarioNames() string {
@@ -26,15 +30,18 @@ func scenarioNames() string {
 	for _, s := range lab.Scenarios() {
 		names = append(names, s.Name)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(append(names, aYear), ", ")
 }
 
 func (c *drillCmd) Run(p *process) error {
+	if c.Scenario == aYear {
+		return c.year(p)
+	}
 	scenarios := lab.Scenarios()
 	if c.Scenario != "all" {
 		s, err := lab.FindScenario(c.Scenario)
 		if err != nil {
-			return &hintError{err: err, hint: "tocsin drill --scenario all plays all of them"}
+			return &hintError{err: err, hint: "tocsin drill --scenario all plays all of them, a-year apart"}
 		}
 		scenarios = []lab.Scenario{s}
 	}

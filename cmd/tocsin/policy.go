@@ -24,6 +24,9 @@ import (
 type policyGroup struct {
 	Check policyCheckCmd `cmd:"" help:"Check the config and the rules: all mistakes at once, each with its place and what to write instead."`
 	Test  policyTestCmd  `cmd:"" help:"Run the tests that stand beside the rules."`
+
+	Replay policyReplayCmd `cmd:"" help:"Say what would have rung, rule by rule, over the ledger."`
+
 	Rules policyRulesCmd `cmd:"" help:"List the rules in force."`
 	Show  policyShowCmd  `cmd:"" help:"Print a rule as it is written."`
 }
