@@ -150,6 +150,8 @@ var changing = []struct {
 	{regexp.MustCompile(`tocsin explain [0-9a-f]{12}\b`), "tocsin explain ID"},
 	{regexp.MustCompile(`\bLab log [AB] #`), "LOG #"}, // either may be read first
 	{regexp.MustCompile(`20(2[7-9]|[3-9]\d)-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`logged 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC: [0-9dhms]+ apart`), "logged TIME: LONG apart"},
+	{regexp.MustCompile(`\bincident [0-9a-f]{12}\b`), "incident ID"},
 	{regexp.MustCompile(`\b2026-(0[4-9]|1[0-2])-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 }
 

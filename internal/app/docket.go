@@ -437,11 +437,20 @@ func (d *Docket) Rows(ctx context.Context, said incident.Event) ([]store.Inciden
 		r.Incident = store.Incident{
 			ID: s.ID, Key: s.Key, Kind: s.Kind, Owner: s.Owner, Group: s.Group, Parent: s.Parent, Level: s.Level.String(), Rank: int(s.Level),
 			Status: string(s.Status), Closed: s.Status.Closed(), Title: s.Title, Certificates: s.Certificates, Suppressed: suppressed, Drill: s.Drill,
-			Opened: s.Opened, Updated: s.Updated, NextDue: s.Due, Revision: c.row.Revision, Body: mustJSON(s),
+			Opened: s.Opened, Updated: s.Updated, NextDue: roundUp(s.Due), Revision: c.row.Revision, Body: mustJSON(s),
 		}
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// roundUp is t in whole milliseconds, as the store keeps it: an incident that is looked at before its time would be due at
+// once again, and again.
+func roundUp(t time.Time) time.Time {
+	if r := t.Truncate(time.Millisecond); r.Before(t) {
+		return r.Add(time.Millisecond)
+	}
+	return t
 }
 
 // messages are what inboxes are told.

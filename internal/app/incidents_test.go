@@ -440,3 +440,17 @@ func TestAVerdictThatBecomesBetterIsToldAsANote(t *testing.T) {
 		}
 	})
 }
+
+// The store keeps whole milliseconds. One that was looked at before its time would be due again at once, for ever in
+// synthetic time.
+func TestAnIncidentIsLookedAtWhenItsTimeHasComeAndNotBefore(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBureau(t, dir, guard(t, "shop", "web", policy.Alarm, "example.com"))
+		defer func() { b.end() }()
+		time.Sleep(1234567 * time.Nanosecond)
+		b.issue("www.example.com")
+		time.Sleep(time.Minute)
+		b.wants("told", "opened alarm 1")
+	})
+}
