@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"internal/egress":          {},
 	"internal/proposal":        {"cert", "internal/facts", "internal/watch"},
 	"internal/proposal/source": {"cert", "ctlog", "internal/bundle", "internal/facts", "internal/facts/journal", "internal/proposal", "internal/store"},
-	"internal/app":             {"internal/facts/caa", "internal/api", "internal/incident", "internal/route", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
+	"internal/app":             {"internal/egress", "internal/facts/caa", "internal/api", "internal/incident", "internal/route", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/audit", "internal/coverage", "internal/facts", "internal/lists", "internal/health", "internal/notify", "internal/policy", "internal/process", "internal/store", "internal/watch", "loglist", "sct"},
 	"internal/lab":             {"internal/lab/"},
 	"internal/lab/":            {"internal/lab/"},
 	"internal/siege":           {"cert", "ctlog", "internal/app", "internal/lab/", "internal/lists", "internal/notify", "internal/policy", "internal/store", "internal/watch", "loglist"},

@@ -83,6 +83,8 @@ type Options struct {
 	// asked for what it promised before it is accused; 0 for the default.
 	Audit           audit.Rules
 	PromisePatience time.Duration
+	// Quiet says how tocsin shows that it lives while nothing rings.
+	Quiet Quiet
 	// CAA says how CAA records are looked at.
 	CAA CAA
 	// Once ends Run when every log was read to the head that was current at the start.
@@ -246,6 +248,8 @@ func (a *App) Run(ctx context.Context) (Result, error) {
 	start(a.announceReady)
 	start(a.care)
 	start(a.tidy)
+	start(a.digests)
+	start(a.beat)
 
 	for _, s := range a.followed() {
 		a.tail(slow, s)

@@ -21,11 +21,12 @@ type keeper struct {
 	receivers    []string // by name
 	pulses       health.Pulses
 
-	mu    sync.Mutex
-	logs  map[string]*lookout
-	open  []health.Trouble
-	clock *health.Reading // of the last look
-	seen  view
+	mu       sync.Mutex
+	logs     map[string]*lookout
+	open     []health.Trouble
+	clock    *health.Reading // of the last look
+	seen     view
+	unbeaten error // why the last heartbeat was not taken
 }
 
 // lookout follows one log over time.
@@ -136,6 +137,9 @@ func (k *keeper) observe(l look) (open []health.Trouble, events []health.Event) 
 	}
 	if files {
 		see(health.FilesHigh, "", "", health.Args{"used": fmt.Sprint(l.usage.Files), "limit": fmt.Sprint(l.usage.FilesLimit)})
+	}
+	if k.unbeaten != nil {
+		see(health.BeatFailing, "", "", health.Args{"why": k.unbeaten.Error()})
 	}
 	for name, n := range l.waiting {
 		if n.Failing > 0 {
@@ -289,6 +293,13 @@ func logTrouble(g *coverage.Log, a *coverage.Assessment) (seen []health.Observat
 		add(health.LogDark, true)
 	}
 	return seen
+}
+
+// beaten notes how the last heartbeat ended.
+func (k *keeper) beaten(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unbeaten = err
 }
 
 // settle makes troubles count that observe returned.

@@ -66,6 +66,12 @@ func (k *checker) file(f *file) {
 	if f.CAA != nil {
 		k.caa(f.CAA)
 	}
+	if f.Digest != nil {
+		k.digestTime(f.Digest)
+	}
+	if f.Heartbeat != nil {
+		k.heartbeat(f.Heartbeat)
+	}
 	k.contact(f.Contact)
 	if f.State.Value != "" {
 		k.c.State = k.abs(f.State.Value)

@@ -32,6 +32,8 @@ type Config struct {
 	// Routes is empty when none is configured: then all receivers are told.
 	Routes    []route.Route
 	Incidents Incidents
+	Digest    Digest
+	Heartbeat Heartbeat
 	Logs      Logs
 	Coverage  Coverage
 	CAA       CAA

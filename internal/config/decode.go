@@ -122,6 +122,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, key string) {
 			d.text(n, into, key)
 		case *truth:
 			d.truth(n, into, key)
+		case *digestEntry:
+			d.digest(n, into, key)
 		default:
 			d.mapping(n, v, key)
 		}

@@ -23,6 +23,8 @@ type file struct {
 	Rules     []text          `yaml:"rules"`
 	Incidents *incidentsEntry `yaml:"incidents"`
 	Routes    []routeEntry    `yaml:"routes"`
+	Digest    *digestEntry    `yaml:"digest"`
+	Heartbeat *heartbeatEntry `yaml:"heartbeat"`
 }
 
 type watchEntry struct {

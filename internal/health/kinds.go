@@ -26,6 +26,7 @@ const (
 	ClockAhead   = "clock-ahead"
 	Slept        = "slept"
 	Stuck        = "stuck"
+	BeatFailing  = "heartbeat-failing"
 )
 
 // kinds is the table, the most urgent first. docs/coverage.md has the same one for people.
@@ -61,6 +62,8 @@ var kinds = []Kind{
 		DependsOn: []string{Offline}, TimeToVisible: time.Hour, TimeToResolve: time.Minute},
 	{Code: ReceiverDown, Title: "a receiver does not take messages", Template: "the receiver {subject} does not take messages: {count} wait, the oldest since {since}", Level: Digest,
 		TimeToVisible: 15 * time.Minute, TimeToResolve: time.Minute},
+	{Code: BeatFailing, Title: "the heartbeat is not taken", Template: "the heartbeat is not taken, and a dead-man's switch will ring: {why}", Level: Digest,
+		DependsOn: []string{Offline}, TimeToVisible: time.Minute, TimeToResolve: time.Minute},
 	{Code: OperatorDark, Title: "nothing is seen of an operator", Template: "no log of {subject} shows anything new: {why}", Level: Digest,
 		DependsOn: []string{Offline, StoreFailing}, TimeToResolve: 10 * time.Minute},
 	{Code: LogDark, Title: "nothing is seen of a log", Template: "{subject}: {why}", Level: Digest,
