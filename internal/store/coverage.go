@@ -153,14 +153,6 @@ func (s *Store) SetTroubles(ctx context.Context, open []Trouble, say []OutboxRow
 	return err
 }
 
-// Alive writes down that the daemon is alive, and so finds out whether the file can be written.
-func (s *Store) Alive(ctx context.Context, now time.Time) error {
-	return s.write(ctx, "writing a sign of life", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO alive (one, at) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET at = ?1`, millis(now))
-		return err
-	})
-}
-
 // LastAlive is the last sign of life; zero for none.
 func (s *Store) LastAlive(ctx context.Context) (time.Time, error) {
 	var at sql.NullInt64

@@ -206,11 +206,9 @@ func TestTwoProcessesWithoutALockStillMakeOneIssuance(t *testing.T) {
 	// As where a network disk loses the lock: the transactions alone must hold.
 	a := open(t)
 	b := &Store{path: a.path, opts: a.opts, r: a.r}
-	var err error
-	if b.w, err = writePool(a.path, a.opts); err != nil {
-		t.Fatal(err)
-	}
+	b.w = writePool(a.path, a.opts, a.file)
 	defer b.w.Close()
+	var err error
 	if b.setCursor, err = b.w.Prepare(setCursorSQL); err != nil {
 		t.Fatal(err)
 	}

@@ -135,8 +135,15 @@ func primary(err error) int {
 	return 0
 }
 
-// wrap puts the operation, and for failures of the file a hint, around err. nil stays nil.
-func (s *Store) wrap(op string, err error) error { return wrap(s.path, op, err) }
+// wrap puts the operation, and for failures of the file a hint, around err. nil stays nil. Damage is remembered for
+// [Store.Alive]: whoever came upon it may have nobody to tell.
+func (s *Store) wrap(op string, err error) error {
+	err = wrap(s.path, op, err)
+	if bad, ok := err.(*CorruptError); ok {
+		s.damage.CompareAndSwap(nil, bad)
+	}
+	return err
+}
 
 func wrap(path, op string, err error) error {
 	if err == nil {
@@ -162,7 +169,10 @@ func wrap(path, op string, err error) error {
 	case codeCorrupt, codeNotADB:
 		return &CorruptError{Path: path, Err: fmt.Errorf("%s: %w", op, err)}
 	case 0:
+		var risk *RiskError
 		switch {
+		case errors.As(err, &risk):
+			out.hint = risk.hint
 		case errors.Is(err, fs.ErrPermission):
 			out.hint = "check the owner and the mode of the file and its folder"
 		case errors.Is(err, syscall.ENOSPC):

@@ -62,9 +62,10 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	if err := mark(path); err != nil {
 		return nil, wrap(path, "creating the state", err)
 	}
-	if s.w, err = writePool(path, opts); err != nil {
-		return nil, err
+	if s.file, err = os.Stat(path); err != nil {
+		return nil, wrap(path, "opening the state", err)
 	}
+	s.w = writePool(path, opts, s.file)
 	if err := checkFile(path, s.w, opts.CheckTime); err != nil {
 		return nil, err
 	}
@@ -74,9 +75,11 @@ func Open(path string, o *Options) (_ *Store, err error) {
 	if s.setCursor, err = s.w.Prepare(setCursorSQL); err != nil {
 		return nil, wrap(path, "opening the state", err)
 	}
-	if s.r, err = readPool(path, opts, false); err != nil {
-		return nil, err
+	s.r = readPool(path, opts, false, s.file)
+	if err := s.warm(context.Background()); err != nil {
+		return nil, wrap(path, "opening the state", err)
 	}
+	s.checked.Store(millis(time.Now()))
 	return s, nil
 }
 
@@ -95,18 +98,14 @@ func OpenReadOnly(path string, o *Options) (_ *Store, err error) {
 		return nil, &SchemaError{Path: path, Have: 0, Known: newestSchema()}
 	}
 	s := &Store{path: path, opts: opts}
-	if s.r, err = readPool(path, opts, false); err != nil {
-		return nil, err
-	}
+	s.r = readPool(path, opts, false, nil)
 	have, err := schemaOf(s.r)
 	if code := primary(err); code == codeCantOpen || code == codeReadOnly {
 		// A folder that we cannot write, and no daemon: SQLite wants to create the shared memory of the WAL. When there
 		// is no WAL the file alone is the whole truth.
 		if info, serr := os.Stat(path + "-wal"); serr != nil || info.Size() == 0 {
 			s.r.Close()
-			if s.r, err = readPool(path, opts, true); err != nil {
-				return nil, err
-			}
+			s.r = readPool(path, opts, true, nil)
 			have, err = schemaOf(s.r)
 		}
 	}
@@ -239,8 +238,8 @@ func dsn(path string, params ...string) string {
 	return u.String()
 }
 
-func writePool(path string, o Options) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate", pragmas(o,
+func writePool(path string, o Options, file os.FileInfo) *sql.DB {
+	db := pool(path, dsn(path, "_txlock=immediate", pragmas(o,
 		"journal_mode(WAL)",
 		// FULL: each commit is on disk before it returns. With NORMAL a power cut could take back the last ones.
 		// The file would stay consistent, but a delivered alarm would be sent again from a time before it was
@@ -249,26 +248,23 @@ func writePool(path string, o Options) (*sql.DB, error) {
 		"synchronous(FULL)",
 		"foreign_keys(1)",
 		"journal_size_limit(67108864)",
-	)))
-	if err != nil {
-		return nil, wrap(path, "opening the state", err)
-	}
+	)), file)
 	db.SetMaxOpenConns(1)
-	return db, nil
+	return db
 }
 
-func readPool(path string, o Options, immutable bool) (*sql.DB, error) {
+// readers is how many may read at once.
+const readers = 4
+
+func readPool(path string, o Options, immutable bool, file os.FileInfo) *sql.DB {
 	params := []string{"mode=ro", pragmas(o, "query_only(1)")}
 	if immutable {
 		params = append(params, "immutable=1")
 	}
-	db, err := sql.Open("sqlite", dsn(path, params...))
-	if err != nil {
-		return nil, wrap(path, "opening the state", err)
-	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
-	return db, nil
+	db := pool(path, dsn(path, params...), file)
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	return db
 }
 
 // checkFile looks for damage, for a bounded time.

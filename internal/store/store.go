@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -63,6 +64,11 @@ type Store struct {
 	// r has several read-only connections: in WAL mode they never wait for the writer.
 	r    *sql.DB
 	lock *os.File
+	// file is the state as it was opened: another one may come under its name. See [RiskError].
+	file os.FileInfo
+	// damage is what anybody came upon, checked when the file was last looked through (milliseconds).
+	damage  atomic.Pointer[CorruptError]
+	checked atomic.Int64
 
 	// setCursor is prepared once: it is all that an empty batch does.
 	setCursor *sql.Stmt
@@ -91,6 +97,11 @@ func (s *Store) Close() error {
 		s.open.Lock()
 		defer s.open.Unlock()
 		var errs []error
+		if s.Moved() { // SQLite folds nothing into a file that has moved
+			if err := s.fold(context.Background()); err != nil {
+				errs = append(errs, err)
+			}
+		}
 		if err := s.r.Close(); err != nil {
 			errs = append(errs, err)
 		}
