@@ -175,17 +175,17 @@ func (s *study) judgeOne(t *target, known map[string]bool) {
 // among reports whether one of the texts stands for an issuer.
 func (s *study) among(by *Issuer, texts []string) bool {
 	return slices.ContainsFunc(texts, func(text string) bool {
-		return text == by.Text || slices.ContainsFunc(s.resolve(text), func(owner string) bool { return slices.Contains(by.Owners, owner) })
+		if text == by.Text {
+			return true
+		}
+		pair := [2]string{text, by.Text} // the same text always stands for the same owners
+		yes, known := s.stands[pair]
+		if !known {
+			yes = slices.ContainsFunc(s.e.Owners.Resolve(text), func(owner string) bool { return slices.Contains(by.Owners, owner) })
+			s.stands[pair] = yes
+		}
+		return yes
 	})
-}
-
-func (s *study) resolve(text string) []string {
-	owners, ok := s.resolved[text]
-	if !ok {
-		owners = s.e.Owners.Resolve(text)
-		s.resolved[text] = owners
-	}
-	return owners
 }
 
 // accepted reports whether an issuance is what is expected of a target.
@@ -205,6 +205,7 @@ func (s *study) keys(t *target) {
 		if !s.accepted(t, n) {
 			continue
 		}
+		t.accepted = append(t.accepted, n)
 		t.wildcard = t.wildcard || slices.ContainsFunc(is.Idents, func(id cert.Ident) bool { return bytes.ContainsRune(id.Name, '*') })
 		set := nameSet(is)
 		if old, ok := newest[set]; !ok || s.e.Issuances[old].From.Before(is.From) || s.e.Issuances[old].From.Equal(is.From) && s.e.Issuances[old].ID < is.ID {

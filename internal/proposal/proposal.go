@@ -207,6 +207,7 @@ type target struct {
 	unknown  []string // values of CAA records that name no CA we know
 	certs    []int    // of the evidence
 	issuers  []string // accepted, sorted
+	accepted []int    // of certs: by these issuers
 	doubts   []doubt
 	held     map[string]bool // directories that hold keys of its certificates
 	ours     int             // current certificates with keys of ours,
@@ -229,9 +230,9 @@ type doubt struct {
 type study struct {
 	e       *Evidence
 	targets []*target
-	// resolved remembers whom a text stands for.
-	resolved map[string][]string
-	left     []netip.Addr // addresses that names lead to and that nobody called ours
+	// stands remembers whether a text stands for an issuer, by its own text.
+	stands map[[2]string]bool
+	left   []netip.Addr // addresses that names lead to and that nobody called ours
 }
 
 // survey does not depend on the order in which the evidence came.
@@ -255,7 +256,7 @@ func survey(given *Evidence) *study {
 	slices.SortStableFunc(e.Directories, func(a, b Directory) int { return cmp.Compare(a.Path, b.Path) })
 	e.Endpoints = slices.Clone(e.Endpoints)
 	slices.SortStableFunc(e.Endpoints, func(a, b Endpoint) int { return cmp.Compare(a.Address, b.Address) })
-	s := &study{e: &e, resolved: map[string][]string{}}
+	s := &study{e: &e, stands: map[[2]string]bool{}}
 	s.names()
 	s.networks()
 	slices.SortStableFunc(s.targets, func(a, b *target) int { return compare(a.item, b.item) })

@@ -211,16 +211,12 @@ func (s *study) span() (first, last time.Time) {
 }
 
 // certs are the accepted certificates of a group, each once.
-func (s *study) certs(g *group) []int {
-	have := map[int]bool{}
+func (s *study) certs(g *group) (all []int) {
 	for _, t := range g.targets {
-		for _, n := range t.certs {
-			if s.accepted(t, n) {
-				have[n] = true
-			}
-		}
+		all = append(all, t.accepted...)
 	}
-	return sorted(have)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // why is the comment above a watch: each choice with its counts.
