@@ -71,6 +71,8 @@ type Options struct {
 	// or nil while nothing has changed.
 	Stations *Stations
 	Reload   func() (*Stations, error)
+	// Pending, when set, is asked every few seconds whether the configuration differs from what is in force: a sentence, or "".
+	Pending func() string
 	// Receivers are told. At least one.
 	Receivers []notify.Receiver
 	// Control, when set, says who is asked about the addresses of a log: see [ctlog.Options].

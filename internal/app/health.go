@@ -79,7 +79,7 @@ func (c *carer) round(ctx context.Context) {
 	}
 	c.keeper.settle(open)
 	c.keep(ctx, open, events)
-	if c.broken == nil {
+	if c.broken == nil || atRisk(c.broken) {
 		c.keepFaults(ctx)
 	}
 	c.notice(ctx, now)
@@ -103,7 +103,8 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 		l.more = listTroubles(c.opts.Lists.Status())
 	}
 	l.more = append(l.more, c.unseen(ctx, now)...)
-	if now.Sub(c.probed) >= probeEvery || c.broken != nil {
+	l.more = append(l.more, pending(c.opts.Pending)...)
+	if now.Sub(c.probed) >= probeEvery || c.broken != nil || c.store.Moved() {
 		c.probed = now
 		c.broken = c.store.Alive(ctx, now)
 		if ctx.Err() != nil {
@@ -117,6 +118,18 @@ func (c *carer) look(ctx context.Context, now time.Time) look {
 		l.store = err
 	}
 	return l
+}
+
+// pending is what a changed configuration makes wrong.
+func pending(ask func() string) []health.Observation {
+	if ask == nil {
+		return nil
+	}
+	why := ask()
+	if why == "" {
+		return nil
+	}
+	return []health.Observation{{Code: health.ConfigWaits, Args: health.Args{"why": why}}}
 }
 
 // listTroubles is what is wrong with log lists. Package lists tells it by itself; here it stands in the daily notice.
@@ -156,7 +169,7 @@ func (c *carer) keep(ctx context.Context, open []health.Trouble, events []health
 	c.broken = err
 	c.unsaid = c.unsaid[max(0, len(c.unsaid)-maxUnkept):]
 	for i := range events {
-		if e := &events[i]; !e.Resolved && (e.Code == health.BlindWhole || e.Code == health.StoreFailing || e.Code == health.StoreDamaged) {
+		if e := &events[i]; !e.Resolved && (e.Code == health.BlindWhole || e.Code == health.StoreFailing || e.Code == health.StoreDamaged || e.Code == health.StoreRisk) {
 			c.direct(ctx, e)
 		}
 	}

@@ -123,8 +123,11 @@ func (k *keeper) observe(l look) (open []health.Trouble, events []health.Event) 
 	}
 	if l.store != nil {
 		code := health.StoreFailing
-		if damaged(l.store) {
+		switch {
+		case damaged(l.store):
 			code = health.StoreDamaged
+		case atRisk(l.store):
+			code = health.StoreRisk
 		}
 		see(code, "", "", health.Args{"why": explained(l.store)})
 	}

@@ -70,6 +70,7 @@ type days struct {
 	boot    time.Duration // slept
 	waiting map[string]store.OutboxCounts
 	store   error
+	more    []health.Observation
 	usage   process.Usage
 	told    []string // "time told|over code subject"
 	notices []string
@@ -95,7 +96,7 @@ func (d *days) run(span time.Duration) {
 				d.k.pulses.Beat(s, time.Now(), 5*time.Minute)
 			}
 		}
-		l := look{now: now, clock: health.Reading{Wall: now.Add(d.shift), Mono: time.Since(d.begin), Boot: time.Since(d.begin) + d.boot}, waiting: d.waiting, store: d.store, usage: d.usage}
+		l := look{now: now, clock: health.Reading{Wall: now.Add(d.shift), Mono: time.Since(d.begin), Boot: time.Since(d.begin) + d.boot}, waiting: d.waiting, store: d.store, usage: d.usage, more: d.more}
 		for _, f := range d.logs {
 			f.step(lookEvery, now)
 			l.logs = append(l.logs, f.look())
@@ -391,7 +392,22 @@ func TestAStateFileThatCannotBeWrittenIsTold(t *testing.T) {
 		d.run(time.Hour)
 		d.store = &store.CorruptError{Path: "x", Err: errors.New("page 7")}
 		d.run(time.Hour)
-		d.expect("1h1m0s told store-failing", "2h0m0s told store-damaged", "2h1m0s over store-failing")
+		d.store = &store.RiskError{Path: "x", Problem: "was removed"}
+		d.run(time.Hour)
+		d.expect("1h1m0s told store-failing", "2h0m0s told store-damaged", "2h1m0s over store-failing", "3h0m0s told store-at-risk", "3h10m0s over store-damaged")
+	})
+}
+
+func TestAConfigurationThatIsNotInForceIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDays(t, steadyLogs()...)
+		says := ""
+		d.run(time.Hour)
+		for _, says = range []string{"", "x.yaml was changed in poll; restart tocsin to take it over", ""} {
+			d.more = pending(func() string { return says })
+			d.run(time.Hour)
+		}
+		d.expect("2h1m0s told config-pending", "3h1m0s over config-pending")
 	})
 }
 

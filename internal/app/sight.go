@@ -201,6 +201,12 @@ func damaged(err error) bool {
 	return errors.As(err, &c)
 }
 
+// atRisk reports whether an error says that the state file can be written and is not the one that the next start finds.
+func atRisk(err error) bool {
+	var r *store.RiskError
+	return errors.As(err, &r)
+}
+
 // explained is an error with its hint.
 func explained(err error) string {
 	text := err.Error()

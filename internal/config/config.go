@@ -52,6 +52,8 @@ type Config struct {
 
 	lists []*list
 	self  stamp
+	// sections are hashes of what was read, by key.
+	sections map[string][32]byte
 }
 
 // Watch is one entry of the list watch, with the items of its bulk lists.
@@ -159,6 +161,9 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	c.self = self
+	if c.sections, err = sections(text); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 

@@ -17,6 +17,8 @@ const (
 	ListStale    = "list-stale"
 	StoreFailing = "store-failing"
 	StoreDamaged = "store-damaged"
+	StoreRisk    = "store-at-risk"
+	ConfigWaits  = "config-pending"
 	DiskLow      = "disk-low"
 	MemoryHigh   = "memory-high"
 	FilesHigh    = "files-high"
@@ -40,10 +42,14 @@ var kinds = []Kind{
 		TimeToResolve: time.Minute},
 	{Code: StoreDamaged, Title: "the state file is damaged", Template: "the state file is damaged: {why}", Level: Digest,
 		TimeToResolve: 10 * time.Minute},
+	{Code: StoreRisk, Title: "the state file is at risk", Template: "the state file is at risk: {why}", Level: Digest,
+		TimeToResolve: time.Minute},
 	{Code: StoreFailing, Title: "the state file cannot be written", Template: "the state file cannot be written: {why}", Level: Digest,
 		TimeToVisible: time.Minute, TimeToResolve: time.Minute},
 	{Code: DiskLow, Title: "the disk is nearly full", Template: "the disk of the state file has {free} left of {size}", Level: Digest,
 		TimeToVisible: time.Minute, TimeToResolve: 10 * time.Minute},
+	{Code: ConfigWaits, Title: "the configuration is not in force", Template: "the configuration is not in force: {why}", Level: Digest,
+		TimeToVisible: time.Minute, TimeToResolve: time.Minute},
 	{Code: MemoryHigh, Title: "memory is running out", Template: "{used} of memory are in use, and {limit} are allowed", Level: Digest,
 		TimeToVisible: 5 * time.Minute, TimeToResolve: 10 * time.Minute},
 	{Code: FilesHigh, Title: "file descriptors are running out", Template: "{used} of {limit} file descriptors are in use", Level: Digest,
