@@ -80,7 +80,7 @@ func (c *watchCmd) Run(p *process) error {
 	signal.Ignore(syscall.SIGPIPE)
 	sd := newService(logger)
 	a, err := app.New(p.ctx, app.Options{
-		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Control: c.guard(cfg).control, Stations: st, Reload: reloader(cfg, st), Receivers: to,
+		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Control: c.guard(cfg).control, Stations: st, Reload: reloader(cfg, st), Pending: cfg.PendingNow(), Receivers: to,
 		MinOperators: cfg.Coverage.MinOperators, Patience: cfg.Coverage.Patience, PromisePatience: cfg.Coverage.PromisePatience, Reloading: sd.reloading, Witnesses: known,
 		Ours: own, Quiet: quiet(cfg),
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
