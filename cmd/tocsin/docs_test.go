@@ -42,7 +42,7 @@ func TestTheDocumentedJSONIsWhatTheCommandsPrint(t *testing.T) {
 		"init":  &initOutput{},
 		"ready": &ready{}, "match": &matchLine{}, "total": &matchTotal{}, "report": &reportLine{}, "explain": &app.Explanation{}, "logs": &app.Coverage{},
 		"receiver": &receiverLine{}, "receivertest": &receiverTest{},
-		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "digest": &app.Digest{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
+		"caa": &app.CAAHistory{}, "lists": &listsOutput{}, "list": &app.ListMessage{}, "notice": &app.Notice{}, "digest": &app.Digest{}, "noise": &app.Noise{}, "trouble": &app.TroubleMessage{}, "statement": &coverage.Statement{},
 		"bench": &bench.Line{}, "drill": &drill.Outcome{}, "version": &versionInfo{}, "verification": &verification{}, "comparison": &comparison{}, "evidence": &written{},
 		"incident": &app.IncidentSummary{}, "silencing": &app.Silencing{}, "walk": &route.Result{},
 		"year": &yearOutcome{}, "replay": &policyReplayed{},

@@ -26,6 +26,7 @@ type policyGroup struct {
 	Test  policyTestCmd  `cmd:"" help:"Run the tests that stand beside the rules."`
 
 	Replay policyReplayCmd `cmd:"" help:"Say what would have rung, rule by rule, over the ledger."`
+	Noise  policyNoiseCmd  `cmd:"" help:"Say how often each rule rang, and how often somebody did something about it."`
 
 	Rules policyRulesCmd `cmd:"" help:"List the rules in force."`
 	Show  policyShowCmd  `cmd:"" help:"Print a rule as it is written."`

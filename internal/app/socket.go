@@ -66,6 +66,7 @@ func (a *App) handler() http.Handler {
 		reply(w, c, err)
 	})
 	mux.HandleFunc("GET /v1/faults", a.answerFaults)
+	mux.HandleFunc("GET /v1/noise", a.answerNoise)
 	a.reportRoutes(mux)
 	mux.HandleFunc("GET /v1/caa", a.answerCAA)
 	mux.HandleFunc("POST /v1/lists/accept", func(w http.ResponseWriter, r *http.Request) {
