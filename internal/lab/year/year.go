@@ -12,6 +12,8 @@ package year
 
 import (
 	"container/heap"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -115,13 +117,11 @@ type plan struct {
 
 type planned []plan
 
-// Rand is a source of chance for one purpose, so that one purpose does not move another.
+// rand is a source of chance for one purpose, so that one purpose does not move another. Seeds that stand beside each
+// other have nothing in common.
 func (y *Year) rand(purpose string) *rand.Rand {
-	var h uint64 = 14695981039346656037
-	for _, c := range []byte(purpose) {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	return rand.New(rand.NewPCG(y.Seed, h))
+	sum := sha256.Sum256(fmt.Appendf(nil, "tocsin year %d %s", y.Seed, purpose))
+	return rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
 }
 
 func (y *Year) plan(at time.Time, make func(*Year) ([]Event, error)) {
