@@ -16,7 +16,7 @@ import (
 )
 
 // Digest is the daily digest: what happened that did not ring, and what will soon. Its JSON is described in
-// docs/output.md.
+// docs/commands.md.
 type Digest struct {
 	Kind string `json:"kind"` // "digest"
 	Day  string `json:"day"`  // where the time of the digest is that of the clock
