@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"internal/year":            {"cert", "internal/app", "internal/expectation", "internal/facts", "internal/facts/journal", "internal/incident", "internal/lab/", "internal/notify", "internal/policy", "internal/proposal", "internal/proposal/source", "internal/replay", "internal/watch"},
 	"internal/drill":           {"cert", "internal/lab", "internal/lab/"},
 	"internal/bench":           {"ctlog", "internal/app", "internal/bench/limit", "internal/lab", "internal/lab/", "internal/watch", "loglist"},
-	"cmd/tocsin": {"internal/replay", "internal/year", "internal/facts/caa", "internal/egress", "internal/proposal", "internal/proposal/source", "internal/api", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
+	"cmd/tocsin": {"internal/replay", "internal/year", "internal/egress", "internal/proposal", "internal/proposal/source", "internal/facts/caa", "internal/api", "internal/incident", "internal/route", "internal/expectation", "internal/facts/journal", "cert", "ctlog", "internal/app", "internal/bench", "internal/bundle", "internal/config", "internal/coverage", "internal/process", "internal/systemd", "internal/drill", "internal/facts", "internal/lab",
 		"internal/lists", "internal/mistake", "internal/notify", "internal/policy", "internal/policy/rule", "internal/store", "internal/watch", "loglist"},
 }
 

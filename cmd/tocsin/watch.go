@@ -82,9 +82,8 @@ func (c *watchCmd) Run(p *process) error {
 	a, err := app.New(p.ctx, app.Options{
 		State: state, Lists: set, Refresh: cfg.Logs.Refresh, Control: c.guard(cfg).control, Stations: st, Reload: reloader(cfg, st), Pending: cfg.PendingNow(), Receivers: to,
 		MinOperators: cfg.Coverage.MinOperators, Patience: cfg.Coverage.Patience, PromisePatience: cfg.Coverage.PromisePatience, Reloading: sd.reloading, Witnesses: known,
-		Ours: own, Quiet: quiet(cfg),
+		Ours: own, Telling: telling(cfg), CAA: caaOptions(cfg), Quiet: quiet(cfg),
 		From: from, Poll: c.Poll, Once: c.Once, Contact: cfg.Contact, Version: buildVersion().Version,
-		CAA:    caaOptions(cfg),
 		Logger: logger, Seams: p.seams,
 	})
 	if err != nil {

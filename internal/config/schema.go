@@ -20,9 +20,9 @@ type file struct {
 	State     text            `yaml:"state"`
 	Poll      text            `yaml:"poll"`
 	Witnesses []text          `yaml:"witnesses"`
-	Rules     []text          `yaml:"rules"`
 	Incidents *incidentsEntry `yaml:"incidents"`
 	Routes    []routeEntry    `yaml:"routes"`
+	Rules     []text          `yaml:"rules"`
 	Digest    *digestEntry    `yaml:"digest"`
 	Heartbeat *heartbeatEntry `yaml:"heartbeat"`
 }

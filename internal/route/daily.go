@@ -32,7 +32,7 @@ func ParseDaily(text string) (*Daily, error) {
 		return nil, errors.New("24:00 is 00:00 of the next day")
 	}
 	if fields[1] == "Local" {
-		return nil, errors.New("Local is not a time zone that people share")
+		return nil, errors.New(`"Local" is not a time zone that people share`)
 	}
 	if d.zone, err = time.LoadLocation(fields[1]); err != nil {
 		return nil, fmt.Errorf("the time zone %q is not known", fields[1])

@@ -62,7 +62,7 @@ func ParseWindow(text string) (*Window, error) {
 		return nil, fmt.Errorf("%q is no span of time", fields[1])
 	}
 	if fields[2] == "Local" {
-		return nil, errors.New("Local is not a time zone that people share")
+		return nil, errors.New(`"Local" is not a time zone that people share`)
 	}
 	if w.zone, err = time.LoadLocation(fields[2]); err != nil {
 		return nil, fmt.Errorf("the time zone %q is not known", fields[2])

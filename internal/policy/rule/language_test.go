@@ -313,7 +313,7 @@ func TestWhatIsSaidIsSafeAndShort(t *testing.T) {
 	}
 	r := one(t, "cert.ca", `{{cert.names}} {{cert.subject}} {{cert.not_before}} {{cert.validity}} {{cert.names[5000]}} {{len(cert.names)}} {{map(cert.names, len(#))}}`)
 	res := r.evaluate(&Env{Cert: Cert{CA: true, Names: names, Subject: "<b>\x00\xff"}}, nil)
-	if res == nil || strings.ContainsAny(res.Say, "\x1b\r\n\x00\u202e\xff") || len(res.Say) > 2*maxSay {
+	if res == nil || strings.ContainsAny(res.Say, "\x1b\r\n\x00\u202e") || strings.Contains(res.Say, "\xff") || len(res.Say) > 2*maxSay {
 		t.Errorf("%+v", res)
 	}
 	if !strings.Contains(res.Say, "and 997 more") || !strings.Contains(res.Say, "an unknown time") || !strings.Contains(res.Say, " ? 1000") {

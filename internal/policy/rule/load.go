@@ -75,7 +75,6 @@ func New(files []File) (*Set, error) {
 // entry is a rule of a file as it is written.
 type entry struct {
 	rule Rule
-	id   scalar
 	has  map[string]scalar
 	bad  bool
 }
