@@ -13,9 +13,9 @@ import (
 	"github.com/tocsin-ct/tocsin/internal/year"
 )
 
-// TOCSIN_YEARS=20 plays whole years of the first 20 seeds. Without it two thin ones are played, which need seconds: the
-// renewals of one service in forty, and all that nobody ordered.
-const yearsEnv = "TOCSIN_YEARS"
+// TOCSIN_YEARS=20 plays the years of the first 20 seeds: whole ones, which need minutes, or with TOCSIN_YEARS_EVERY=8 the
+// renewals of one service in eight, and all that nobody ordered. Without it two thin ones are played, which need seconds.
+const yearsEnv, everyEnv = "TOCSIN_YEARS", "TOCSIN_YEARS_EVERY"
 
 var frozen = struct {
 	once sync.Once
@@ -47,6 +47,9 @@ func TestAYear(t *testing.T) {
 	seeds, o := 2, year.Options{Every: 40}
 	if text := os.Getenv(yearsEnv); text != "" {
 		seeds, o = need(strconv.Atoi(text))(t), year.Options{}
+		if text := os.Getenv(everyEnv); text != "" {
+			o.Every = need(strconv.Atoi(text))(t)
+		}
 	}
 	for seed := range uint64(seeds) {
 		t.Run("seed "+strconv.FormatUint(seed, 10), func(t *testing.T) {
