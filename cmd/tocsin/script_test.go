@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(3 * time.Minute), // a command that does not end is killed
+		Deadline:            time.Now().Add(15 * time.Minute), // a command that does not end is killed; scripts wait for their turn, too
 		Setup: func(e *testscript.Env) error {
 			for _, v := range []string{"HOME", "XDG_STATE_HOME"} {
 				e.Setenv(v, filepath.Join(e.WorkDir, "home"))
@@ -118,7 +118,7 @@ func untilCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: until TEXT COMMAND...")
 	}
-	for range 300 {
+	for range 1200 {
 		if ts.Exec(args[1], args[2:]...) == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
 			return
 		}
@@ -131,7 +131,7 @@ func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: await FILE TEXT")
 	}
-	for range 600 {
+	for range 2400 {
 		if b, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && strings.Contains(string(b), args[1]) {
 			return
 		}

@@ -196,9 +196,10 @@ func prepareFile(path string) error {
 
 // mark writes our mark into an empty file. It does so before the file is in WAL mode, so that the mark stands in the
 // file itself and [inspect] finds it. Whether it is empty SQLite says: one who died while he wrote the mark has left a
-// file that looks marked, and beside it the journal that takes the mark back.
+// file that looks marked, and beside it the journal that takes the mark back. A command that reads the state of a daemon
+// that was killed may be recovering it at the same moment: then it waits.
 func mark(path string) error {
-	db, err := sql.Open("sqlite", dsn(path, "_pragma=synchronous(FULL)"))
+	db, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(30000)", "_pragma=synchronous(FULL)"))
 	if err != nil {
 		return err
 	}
