@@ -2,7 +2,7 @@
 # RACE=-race turns the race detector on, as CI does.
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE ?=
-GOTEST = go test $(RACE) -timeout 20m
+GOTEST = go test $(RACE) -timeout 40m
 
 .PHONY: siege year test build bench fuzz lint
 test:

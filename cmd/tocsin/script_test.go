@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(15 * time.Minute), // a command that does not end is killed; scripts wait for their turn, too
+		Deadline:            time.Now().Add(30 * time.Minute), // a command that does not end is killed; scripts wait for their turn, too
 		Setup: func(e *testscript.Env) error {
 			for _, v := range []string{"HOME", "XDG_STATE_HOME"} {
 				e.Setenv(v, filepath.Join(e.WorkDir, "home"))
